@@ -1,0 +1,1 @@
+"""Outside formats in: one file a format; tables and plain mappings out."""
