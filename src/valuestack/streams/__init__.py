@@ -1,0 +1,1 @@
+"""Reasons to move power, in four layers."""
