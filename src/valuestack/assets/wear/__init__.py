@@ -1,0 +1,1 @@
+"""How stores age: cycle counting, fade, warranty meters."""
