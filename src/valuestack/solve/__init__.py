@@ -1,0 +1,1 @@
+"""Problems and solvers; knows nothing of energy or money."""

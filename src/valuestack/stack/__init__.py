@@ -1,0 +1,1 @@
+"""Terms and offers into one problem; a plan out."""

@@ -1,0 +1,261 @@
+"""Large plans with switches: the relaxation proves a bound, its switches rounded make plans, the best is kept.
+
+1. The linear relaxation by the interior point. Its dual values prove a bound for the plan with switches too.
+2. Units run where the relaxation runs them by more than a threshold, runs and pauses prolonged to their least
+   times; awards with a least size are held where the relaxation holds half of it. With all switches set, what is
+   left is linear again: a plan. Several thresholds are tried.
+3. While the gap is too wide, stretches of the year get their switches back and are solved by the general solver
+   with all else of the switches as they stand, the costliest stretch first.
+
+The gap told is that of the best plan against the proved bound, so nothing rests on the rounding being good.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InfeasibleError, SolverError
+from ..flows import Unit
+from ..solve.problem import Arrays, Columns, Floats, Mask
+from .compile import Compiled
+from .offers import steps
+from .staged import NOISE, cost_usd, stages, tidied
+
+if TYPE_CHECKING:
+    from ..solve.highs import Progress
+    from ..solve.interior_point import Answer
+
+THRESHOLDS = (0.5, 0.15, 0.9, 0.02, 2.0)  # shares of a running unit; the last one turns all off
+STRETCH = 1_440  # intervals that get their switches back at a time
+TAKEN = " taken"
+
+
+@dataclass(slots=True, eq=False)
+class _Best:
+    """The best plan so far and the bound."""
+
+    x: Floats | None = None
+    usd: float = inf
+    lower: float = -inf
+    duals: Floats | None = None
+    tried: int = 0
+
+    @property
+    def gap(self) -> float:
+        return (self.usd - self.lower) / max(abs(self.usd), 1.0) if self.usd < inf else inf
+
+
+def suits(compiled: Compiled) -> str | None:
+    """Why switches cannot be rounded here, or None where they can."""
+    if compiled.discs:
+        return "apparent power bounds it by circles"
+    for block in _switches(compiled):
+        if block.name.endswith(TAKEN) or _unit_of(compiled, block) is not None:
+            continue
+        return f"{block.name} of {block.owner} is a choice that is not rounded"
+    return None
+
+
+def by_relaxing(
+    compiled: Compiled, gap: float, time_limit_s: float = inf, progress: Progress | None = None
+) -> tuple[Floats, Floats, float, str, bool] | str:
+    """(x, row duals of the linear part, lower bound, how, whether the gap was reached), or why there is no plan."""
+    began, a = time.monotonic(), compiled.problem.arrays()
+    root = _linear(compiled, a, min(0.1 * gap, 1e-6))
+    if isinstance(root, str):
+        return root
+    best = _Best(lower=root.lower_bound)
+
+    def told() -> bool:
+        """Report, and whether to stop."""
+        used = time.monotonic() - began
+        if progress is not None:
+            progress(min(1.0, used / time_limit_s) if time_limit_s < inf else 0.0, best.gap)
+        return best.gap <= gap or used > time_limit_s
+
+    seen: set[bytes] = set()
+    for threshold in THRESHOLDS:
+        fixed = _rounded(compiled, a, root.x, threshold)
+        key = fixed.lower[fixed.integer].tobytes()
+        if key in seen:
+            continue
+        seen.add(key)
+        _try(compiled, fixed, best, min(0.1 * gap, 1e-6))
+        if told():
+            break
+    if best.x is None:
+        return "no pattern of switches that was tried has a plan"
+    if best.gap > gap:
+        for window in _stretches(compiled, root.x, best.x):
+            _refine(compiled, a, best, window, gap, time_limit_s - (time.monotonic() - began))
+            if told():
+                break
+    how = (
+        f"interior point over {best.tried} patterns of switches; upper - lower bound "
+        f"{best.usd - best.lower:.2f} USD, {best.gap:.1e} of the cost"
+    )
+    if best.gap < -NOISE:
+        return f"the relaxation's bound stands {best.lower - best.usd:.3g} USD above a plan, so it is none"
+    assert best.duals is not None
+    return best.x, best.duals, min(best.lower, best.usd), how, best.gap <= gap
+
+
+def _switches(compiled: Compiled) -> Iterator[Columns]:
+    loose = {f"{name}.charges" for name in compiled.excluded}
+    for block in compiled.problem.columns:
+        if block.integer and (block.upper > block.lower).any() and block.name not in loose:
+            yield block
+
+
+def _unit_of(compiled: Compiled, block: Columns) -> Unit | None:
+    part = compiled.parts.get(block.name.removesuffix(".run"))
+    return part.offer if part is not None and isinstance(part.offer, Unit) else None
+
+
+def _linear(compiled: Compiled, a: Arrays, gap: float) -> Answer | str:
+    from ..solve.interior_point import solve
+
+    return solve(a, stages(compiled), gap=gap)
+
+
+def _try(compiled: Compiled, fixed: Arrays, best: _Best, gap: float) -> None:
+    """A plan with these switches, kept where it is the best so far."""
+    best.tried += 1
+    found = _linear(compiled, fixed, gap)
+    if isinstance(found, str):
+        return
+    x = tidied(compiled, fixed, found.x)
+    if isinstance(x, str):
+        return
+    usd = cost_usd(fixed, x)
+    if usd < best.usd:
+        best.x, best.usd, best.duals = x, usd, found.row_dual
+
+
+def _rounded(compiled: Compiled, a: Arrays, x: Floats, threshold: float) -> Arrays:
+    """The problem with every switch set."""
+    low, high = a.lower.copy(), a.upper.copy()
+    for block in _switches(compiled):
+        unit = _unit_of(compiled, block)
+        relaxed = x[block.cols]
+        if unit is not None:
+            on = _lasting(relaxed > threshold, block, unit, compiled.horizon.step_h)
+        else:
+            on = _held(compiled, block, x)
+        low[block.cols] = high[block.cols] = np.clip(on.astype(float), block.lower, block.upper)
+    return replace(a, lower=low, upper=high)
+
+
+def _held(compiled: Compiled, block: Columns, x: Floats) -> Mask:
+    """Where the relaxation holds at least half of an award's least size."""
+    rows = next(r for r in compiled.problem.rows if r.name == block.name.removesuffix(TAKEN) + " at least")
+    mine = (rows.col >= block.first) & (rows.col < block.first + block.n)
+    least = np.bincount(rows.row[mine], weights=-rows.coef[mine], minlength=rows.n)
+    award = np.bincount(rows.row[~mine], weights=(rows.coef * x[rows.col])[~mine], minlength=rows.n)
+    return np.asarray(award >= 0.5 * least)
+
+
+def _lasting(on: Mask, block: Columns, unit: Unit, step_h: float) -> Mask:
+    """Runs and pauses of at least their least times, within what the bounds of the switches allow."""
+    up, down = steps(unit.min_up_h, step_h), steps(unit.min_down_h, step_h)
+    out = on & (block.upper > 0.5) | (block.lower > 0.5)
+    may = block.upper > 0.5
+    for _ in range(4):
+        before = out.copy()
+        out = _filled(out, down, first=unit.running) & may
+        out = _prolonged(out, up, may)
+        if (out == before).all():
+            break
+    return out
+
+
+def _edges(on: Mask) -> tuple[np.ndarray, np.ndarray]:
+    """First intervals of runs, and those after their ends."""
+    change = np.diff(np.concatenate(([False], on, [False])).astype(int))
+    return np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+
+
+def _filled(on: Mask, down: int, *, first: bool) -> Mask:
+    """Pauses shorter than `down` intervals are run through."""
+    out = on.copy()
+    starts, ends = _edges(on)
+    for end, start in zip(ends[:-1], starts[1:]):
+        if start - end < down:
+            out[end:start] = True
+    if first and starts.size and 0 < starts[0] < down:
+        out[: starts[0]] = True
+    return out
+
+
+def _prolonged(on: Mask, up: int, may: Mask) -> Mask:
+    """Runs shorter than `up` intervals go on; those that may not are dropped."""
+    out = on.copy()
+    for start, end in zip(*_edges(on)):
+        if end - start < up and end < on.size:
+            last = min(start + up, on.size)
+            out[start:last] = bool(may[start:last].all())
+    return out
+
+
+def _stretches(compiled: Compiled, relaxed: Floats, x: Floats) -> Iterator[Mask]:
+    """Parts of the horizon, those first in which rounding moved the units' output most."""
+    n = compiled.horizon.n
+    moved = np.zeros(n)
+    for part in compiled.parts.values():
+        if isinstance(part.offer, Unit) and part.run is not None:
+            moved += np.abs(part.setpoint.value(x) - part.setpoint.value(relaxed))
+            moved += np.abs(part.run.value(x) - part.run.value(relaxed))
+    firsts = range(0, n, STRETCH)
+    for first in sorted(firsts, key=lambda f: -float(moved[f : f + STRETCH].sum())):
+        if moved[first : first + STRETCH].sum() > 0:
+            yield (np.arange(n) >= first) & (np.arange(n) < first + STRETCH)
+
+
+def _refine(compiled: Compiled, a: Arrays, best: _Best, window: Mask, gap: float, seconds: float) -> None:
+    """Switches and flows inside a stretch anew by the general solver, all else as it stands."""
+    from ..solve.highs import Options, solve_arrays
+
+    if seconds <= 1.0:
+        return
+    assert best.x is not None
+    stage = stages(compiled)
+    n = window.size
+    inside = np.zeros(stage.size, dtype=bool)
+    known = stage >= 0
+    inside[known] = window[stage[known]]
+    own = np.flatnonzero(window)
+    last = stage == own[-1]
+    for part in compiled.parts.values():
+        if part.stored is not None:
+            inside[part.stored.col[last[part.stored.col]]] = own[-1] == n - 1  # what is handed on stays
+    for award in compiled.held.awards.values():
+        inside[award.col[window[award.row]]] = True
+    free = inside | (~known & ~a.integer & ~_of_awards(compiled, stage.size))
+    x = best.x
+    low, high = np.where(free, a.lower, x), np.where(free, a.upper, x)
+    try:
+        found = solve_arrays(
+            replace(a, lower=low, upper=high), Options(gap=0.1 * gap, time_limit_s=min(seconds, 20.0))
+        )
+    except (InfeasibleError, SolverError):
+        return
+    best.tried += 1
+    y = tidied(compiled, a, np.where(a.integer, np.round(found), found))
+    if isinstance(y, str):
+        return
+    usd = cost_usd(a, y)
+    if usd < best.usd:
+        best.x, best.usd = y, usd
+
+
+def _of_awards(compiled: Compiled, width: int) -> Mask:
+    out = np.zeros(width, dtype=bool)
+    for award in compiled.held.awards.values():
+        out[award.col] = True
+    return out

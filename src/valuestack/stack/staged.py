@@ -1,0 +1,164 @@
+"""Large linear plans by the interior point: any mix of stores, claims, events and tariffs without switches.
+
+The compiled problem is solved as it stands, so that nothing is stated twice; binaries that only keep a store from
+charging and discharging at once are relaxed first, since a plan that does not do both needs none. What comes back
+is repaired (either charge or discharge, energies recomputed from powers), checked against every row, priced by
+every term's own rule and held to the bound that the dual values prove. Where any of this fails the general solver
+is asked, with the reason.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..flows import Store
+from ..solve.problem import Arrays, Floats, Ints
+from .compile import Compiled
+
+LARGE = 6_000  # columns: below, the general solver is quick and ends on a corner
+SHARPER = 0.5  # of the gap asked for: what the interior leaves over is charge and discharge at once
+NOISE = 1e-8  # of the cost: what rounding may turn between a plan and a bound that meet
+BREACH = 2e-6  # of a row, in its own unit (kW, kWh)
+
+
+def suits(compiled: Compiled) -> str | None:
+    """Why the interior point does not take a compiled problem, or None where it does."""
+    if compiled.discs:
+        return "apparent power bounds it by circles"
+    loose = {f"{name}.charges" for name in compiled.excluded}
+    for block in compiled.problem.columns:
+        if block.integer and (block.upper > block.lower).any() and block.name not in loose:
+            return f"{block.name} of {block.owner} is a choice between yes and no"
+    return None
+
+
+def stages(compiled: Compiled) -> Ints:
+    """Interval of each column that belongs to one, else -1."""
+    n = compiled.horizon.n
+    return np.concatenate(
+        [np.arange(n) if c.n == n else np.full(c.n, -1, dtype=np.int64) for c in compiled.problem.columns]
+    )
+
+
+def by_interior_point(compiled: Compiled, gap: float) -> tuple[Floats, Floats, float, str] | str:
+    """(x, row duals, lower bound, how) of a certified plan, or why there is none. gap: of the cost."""
+    from ..solve.interior_point import solve
+
+    arrays = compiled.problem.arrays()
+    found = solve(arrays, stages(compiled), gap=SHARPER * gap)
+    if isinstance(found, str):
+        return found
+    x = tidied(compiled, arrays, found.x)
+    if isinstance(x, str):
+        return x
+    breach = _breach(arrays, x)
+    # Plan and bound are compared in the problem's own cost: where that approximates a term, the terms' rule may say
+    # less, and a bound of the one is none of the other until the slack of the approximation is taken off.
+    usd = cost_usd(arrays, x)
+    off = usd - found.lower_bound
+    if off > gap * max(abs(usd), 1.0):
+        return f"the plan of the interior point stands {off:.3g} USD above its bound"
+    if off < -NOISE * max(abs(usd), 1.0):
+        return f"the interior point's bound stands {-off:.3g} USD above its own plan, so it is none"
+    how = (
+        f"interior point, {found.iterations} iterations, no limit broken by more than {max(breach, 0.0):.1g}, "
+        f"upper - lower bound {max(off, 0.0):.2g} USD"
+    )
+    return x, found.row_dual, min(found.lower_bound, usd), how
+
+
+def cost_usd(a: Arrays, x: Floats) -> float:
+    """Cost of a plan by the problem's own rows, approximations of terms as they stand."""
+    return float(a.cost @ x) + float(a.offset)
+
+
+def tidied(compiled: Compiled, a: Arrays, x: Floats) -> Floats | str:
+    """An interior plan made one that a machine can follow and that keeps every row, or why that failed."""
+    x = _repaired(compiled, a, x)
+    breach = _breach(a, x)
+    return x if breach <= BREACH else f"the plan of the interior point breaks a limit by {breach:.2g}"
+
+
+def _breach(a: Arrays, x: Floats) -> float:
+    """Greatest breach of a row or bound."""
+    of = np.repeat(np.arange(a.row_lower.size), np.diff(a.start))
+    activity = np.bincount(of, weights=a.value * x[a.index], minlength=a.row_lower.size)
+    rows = np.maximum(a.row_lower - activity, activity - a.row_upper)
+    columns = np.maximum(a.lower - x, x - a.upper)
+    return float(max(rows.max(initial=0.0), columns.max(initial=0.0)))
+
+
+def _repaired(compiled: Compiled, a: Arrays, x: Floats) -> Floats:
+    """Either charge or discharge, energies recomputed from powers, switches as they stand.
+
+    An interior plan does a little of both at once. The same net power without it leaves more in the store; where
+    that would not fit, a little less is charged.
+    """
+    x = x.copy()
+    for name, part in compiled.parts.items():
+        o = part.offer
+        if not isinstance(o, Store) or part.charge is None or part.discharge is None or part.stored is None:
+            continue
+        if not o.exclusive or o.wear_segments or o.loss_pieces:
+            continue
+        power = part.setpoint.value(x)
+        calls = compiled.held.called.get(name)
+        other = np.zeros(power.size) if o.drain_kw is None else -np.broadcast_to(o.drain_kw, power.size)
+        if calls is not None:
+            other = other + calls.down.value(x) * o.charge_efficiency_frac
+            other = other - calls.up.value(x) / o.discharge_efficiency_frac
+        cols = (part.charge.col, part.discharge.col)
+        planned = x[part.stored.col].copy()
+        x[cols[0]], x[cols[1]] = np.maximum(power, 0.0), np.maximum(-power, 0.0)
+        room = np.where(power > 0, _room(compiled, a, x, cols[0], -1.0), _room(compiled, a, x, cols[1], 1.0))
+        power, stored = _walked(o, power, other, planned, np.maximum(room, 0.0), compiled.horizon.step_h)
+        x[cols[0]], x[cols[1]] = np.maximum(power, 0.0), np.maximum(-power, 0.0)
+        x[part.stored.col] = stored
+    rows = {r.name: r for r in compiled.problem.rows}
+    for block in compiled.problem.columns:
+        row = rows.get(block.name.removesuffix("s") + " or")
+        if block.integer and row is not None:
+            own = row.col >= block.first
+            own &= row.col < block.first + block.n
+            flow = np.bincount(row.row[~own], weights=(row.coef * x[row.col])[~own], minlength=row.n)
+            x[block.cols] = (flow > 0.0).astype(np.float64)
+    return x
+
+
+def _room(compiled: Compiled, a: Arrays, x: Floats, cols: Ints, way: float) -> Floats:
+    """How far each of `cols` may go up (way 1) or down (-1) with all others as they are, balances of stores
+    apart, (cols,)."""
+    slot = np.full(x.size, -1, dtype=np.int64)
+    slot[cols] = np.arange(cols.size)
+    of = np.repeat(np.arange(a.row_lower.size), np.diff(a.start))
+    free = np.ones(a.row_lower.size, dtype=bool)
+    for block in compiled.problem.rows:
+        if block.name.endswith(".balance"):
+            free[block.first : block.first + block.n] = False
+    at = np.flatnonzero((slot[a.index] >= 0) & free[of])
+    activity = np.bincount(of, weights=a.value * x[a.index], minlength=a.row_lower.size)
+    row, coef = of[at], a.value[at] * way
+    left = np.where(coef > 0, a.row_upper[row] - activity[row], activity[row] - a.row_lower[row])
+    room = a.upper[cols] - x[cols] if way > 0 else x[cols] - a.lower[cols]
+    np.minimum.at(room, slot[a.index[at]], left / np.abs(coef))
+    return room
+
+
+def _walked(
+    o: Store, power: Floats, other_kw: Floats, planned: Floats, room: Floats, step_h: float
+) -> tuple[Floats, Floats]:
+    """Power and energy (n,) of a walk that gives up charge, as far as `room` allows, where it would hold more than
+    was planned."""
+    ec, ed = o.charge_efficiency_frac, o.discharge_efficiency_frac
+    keep, now = (1.0 - o.loss_frac_per_h) ** step_h, o.energy_start_kwh
+    powers, stored = power.tolist(), []
+    for k, (extra, top, most) in enumerate(zip(other_kw.tolist(), planned.tolist(), room.tolist())):
+        p = powers[k]
+        share = ec if p > 0 else 1.0 / ed
+        now = now * keep + (p * share + extra) * step_h
+        if now > top:
+            cut = min((now - top) / (share * step_h), most)
+            powers[k] = p - cut
+            now -= cut * share * step_h
+        stored.append(now)
+    return np.array(powers), np.array(stored)
