@@ -1,0 +1,1 @@
+"""Policies, the guard, plants and the one loop."""

@@ -1,0 +1,57 @@
+"""Dynamic optimisation (method B) on the tariff: every interval, the cheapest walk of the day ahead, and one step.
+
+Plan     the exact least cost of the next `horizon_h` on the forecast, from the energy in store, with what each
+         demand window has already reached (ratchets and contract minima too) as free, see solve/store_dp.py.
+         Energy tiers count at their last price. What is left at the end is worth what the median hour of the day
+         after asks for it; an earlier charge is preferred by `tilt_usd_per_kwh` an interval.
+Reserve  the forecast plus the errors that were made at this clock time on up to `scenarios` past days of this kind
+         (working day or not) are the days that may come, hour by hour as they hung together. The store is kept as
+         full as `cover_frac` of them ask for to hold the planned peaks, as far as these let it be filled.
+Raise    a new peak is set where, with the reserve, the plan cannot hold what is paid already: by the least that the
+         whole day ahead asks for. A new cycle begins with nothing; while the old one lasts, the next is expected
+         to see as much.
+
+Within the quarter-hour the metered load of the running interval is taken as known (see Twin.telemetry); without it
+the forecast stands in, and much of the saving is lost. A ratchet is defended as a floor that is already paid; that
+a new peak is paid again in later months is not priced.
+
+The defaults were set on ten cells, see docs/explanation/capture.md, and hold for every site.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..forecast.forecaster import Forecaster
+from ..forecast.similar_day import SimilarDay
+from .horizon import RollingHorizon
+
+
+class Dynamic(RollingHorizon):
+    """Method B; see the head of this file.
+
+    forecaster: similar days with intraday correction where none is given. horizon_h: how far a plan looks.
+    scenarios: past days whose errors are laid over the forecast, 0 = trust it. reach_days: how far back they may
+    lie. cover_frac: share of them that the reserve covers, the worst left out.
+    """
+
+    kind: ClassVar[str] = "dynamic"
+
+    def __init__(
+        self,
+        forecaster: Forecaster | None = None,
+        *,
+        horizon_h: float = 24.0,
+        scenarios: int = 20,
+        reach_days: int = 35,
+        cover_frac: float = 1.0,
+        tilt_usd_per_kwh: float = 2e-5,
+    ) -> None:
+        super().__init__(
+            SimilarDay() if forecaster is None else forecaster,
+            horizon_h=horizon_h,
+            scenarios=scenarios,
+            reach_days=reach_days,
+            cover_frac=cover_frac,
+            tilt_usd_per_kwh=tilt_usd_per_kwh,
+        )

@@ -1,0 +1,371 @@
+"""Compiled dynamic optimisation: what is done now, and one store's closed loop. See dynamic.py for the method.
+
+`decide_now` is the decision; the plain policy and the compiled loop call the very same one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ..solve.store_dp_kernel import Scratch, Walk, horizon_from
+from .clock_kernel import days_back
+from .guard_kernel import carried_out, guarded_kw
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+_FAR = 1e12
+
+
+class Public(NamedTuple):
+    """What is public before the first interval; see demand.Windows for the windows.
+
+    buy, sell, most_import, most_export (n,). value (n,): worth of a kWh left in store at a horizon's end. steps of
+    the horizon, intervals a day; scenarios, and the days looked back for them; cover: share of them reserved for;
+    tilt: what a later charge costs more, per interval.
+    """
+
+    h: float
+    window: Ints
+    ahead: Ints
+    price: Floats
+    least: Floats
+    share: Floats
+    of_from: Ints
+    of: Ints
+    slot: Ints
+    free: Ints
+    buy: Floats
+    sell: Floats
+    value: Floats
+    most_import: Floats
+    most_export: Floats
+    power: float
+    charge: float
+    low: float
+    high: float
+    ec: float
+    ed: float
+    wear: float
+    steps: int
+    per_day: int
+    scenarios: int
+    reach_days: int
+    cover: float
+    tilt: float
+
+
+class Known(NamedTuple):
+    """What one lane has learnt: base (n,) net load without the store, issued (n, steps) forecasts as they were
+    made, peak (w,) of each window, planned (w,) peaks of the last plan."""
+
+    base: Floats
+    issued: Floats
+    peak: Floats
+    planned: Floats
+
+
+class Room(NamedTuple):
+    """Scratch space of one lane's decisions, and `told`: the energy that days alike ask for, walks, bounds."""
+
+    walk: Scratch
+    power: Floats
+    stored: Floats
+    best: Floats
+    load: Floats
+    buy: Floats
+    rows: Ints
+    ids: Ints
+    low: Floats
+    high: Floats
+    zero: Floats
+    kw_in: Floats
+    kw_out: Floats
+    most_in: Floats
+    most_out: Floats
+    sell: Floats
+    caps: Floats
+    days: Floats
+    needs: Floats
+    worst: Floats
+    told: Floats
+    held: Floats
+    first: Floats
+    price: Floats
+
+
+def room_of(steps: int, families: int, windows: int, scenarios: int) -> Room:
+    """Scratch space."""
+    from ..solve.store_dp_kernel import scratch_of
+
+    def row(n: int = steps) -> Floats:
+        return np.zeros(n)
+
+    at_most = max(1, windows)
+    return Room(
+        walk=scratch_of(steps),
+        power=row(),
+        stored=row(),
+        best=row(),
+        load=row(),
+        buy=row(),
+        rows=np.zeros((families, steps), np.int64),
+        ids=np.zeros(at_most, np.int64),
+        low=row(steps + 1),
+        high=row(steps + 1),
+        zero=row(),
+        kw_in=row(),
+        kw_out=row(),
+        most_in=row(),
+        most_out=row(),
+        sell=row(),
+        caps=row(),
+        days=np.zeros((scenarios, steps)),
+        needs=np.zeros((scenarios, steps + 1)),
+        worst=row(scenarios),
+        told=row(4),
+        held=row(at_most),
+        first=row(at_most),
+        price=row(at_most),
+    )
+
+
+@njit(cache=True)
+def _free_kw(w: int, p: Public, peak: Floats) -> float:
+    """What window w is billed whatever happens: its peak so far, a contract minimum, a share of earlier peaks."""
+    past = 0.0
+    for j in range(p.of_from[w], p.of_from[w + 1]):
+        past = max(past, peak[p.of[j]])
+    return float(max(peak[w], p.least[w], p.share[w] * past, 0.0))
+
+
+# --- the day ahead as it may go ---------------------------------------------------------------------------
+
+
+@njit(cache=True)
+def _scenarios(p: Public, known: Known, room: Room, k: int, m: int) -> int:
+    """Fill room.days with forecast + error of past days of this kind at this clock time; returns how many."""
+    per_day = p.per_day
+    found, d = 0, 1
+    while found < p.scenarios and d <= p.reach_days:
+        then = days_back(k, d, p.slot, per_day)
+        if then < per_day:
+            break
+        if p.free[then] == p.free[k] and then + m <= k:
+            row = known.issued[then]
+            for j in range(m):
+                room.days[found, j] = room.load[j] + known.base[then + j] - row[j]
+            room.days[found, 0] = room.load[0]
+            found += 1
+        d += 1
+    return found
+
+
+@njit(cache=True)
+def _needed_kwh(load: Floats, caps: Floats, m: int, p: Public, need: Floats) -> float:
+    """Fill need (m + 1,) with the energy above the floor that must be in store at each boundary to hold caps (m,);
+    returns the most of it. What exceeds the power cannot be held and is not asked for."""
+    need[m] = 0.0
+    at, most = 0.0, 0.0
+    for j in range(m - 1, -1, -1):
+        over = load[j] - caps[j]
+        if over > 0.0:
+            at += min(over, p.power) * p.h / p.ed
+        else:
+            at = max(0.0, at - min(-over, p.charge) * p.ec * p.h)
+        need[j] = at
+        most = max(most, at)
+    return most
+
+
+# --- now --------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True)
+def _rows(p: Public, room: Room, k: int, m: int) -> int:
+    """Windows of the horizon numbered anew, with their prices; returns how many."""
+    count = 0
+    for f in range(p.window.shape[0]):
+        last = -1
+        for j in range(m):
+            w = p.window[f, k + j]
+            if w < 0:
+                room.rows[f, j] = -1
+                continue
+            if last < 0 or room.ids[last] != w:
+                last = count
+                room.ids[count], room.price[count] = w, p.price[w]
+                count += 1
+            room.rows[f, j] = last
+    return count
+
+
+@njit(cache=True)
+def _hold(p: Public, known: Known, room: Room, k: int, m: int) -> None:
+    """What each window of the horizon is billed anyway; the next cycle will see as much as this one has."""
+    for f in range(p.window.shape[0]):
+        now = p.ahead[f, k]
+        for j in range(m):
+            i = room.rows[f, j]
+            if i >= 0 and (j == 0 or room.rows[f, j - 1] != i):
+                w = room.ids[i]
+                room.held[i] = _free_kw(w, p, known.peak)
+                if w != now and now >= 0:
+                    room.held[i] = max(room.held[i], _free_kw(now, p, known.peak))
+
+
+@njit(cache=True)
+def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: float) -> float:
+    """Fill room.low: least energy by interval for the share `cover` of the scenarios at room.caps, the worst left
+    out, as far as the caps let it be reached. Returns what they ask for now."""
+    low, needs = room.low, room.needs
+    for j in range(m + 1):
+        low[j] = 0.0
+    for s in range(found):
+        room.worst[s] = _needed_kwh(room.days[s], room.caps, m, p, needs[s])
+    order = np.argsort(room.worst[:found])
+    for i in range(int(np.ceil(cover * found))):
+        for j in range(m + 1):
+            low[j] = max(low[j], needs[order[i], j])
+    at, span, asked = energy, p.high - p.low, low[0]
+    for j in range(m):
+        over = room.load[j] - room.caps[j]
+        most = min(p.charge, room.most_in[j] - room.load[j])
+        if over > 0.0:
+            at -= min(over, p.power) * p.h / p.ed
+        else:
+            at += max(0.0, min(-over, most)) * p.ec * p.h
+        at = min(max(at, 0.0), span)
+        low[j + 1] = p.low + min(low[j + 1], at) - 1e-9 * span
+    for j in range(m + 1):
+        low[j] = max(low[j], p.low)
+    low[0] = p.low
+    return float(asked)
+
+
+@njit(cache=True)
+def _plan(
+    p: Public,
+    known: Known,
+    room: Room,
+    k: int,
+    m: int,
+    count: int,
+    held: Floats,
+    price: Floats,
+    energy: float,
+) -> bool:
+    """The least-cost walk of the horizon into room.best; False where there is none."""
+    most = price[:count].sum()
+    dear = 0.0
+    for j in range(m):
+        room.buy[j] = p.buy[k + j] + p.tilt * j
+        room.sell[j] = min(p.sell[k + j], room.buy[j])
+        dear = max(dear, abs(room.buy[j]))
+    big = 1.25 * most / p.h + 2.0 * dear / p.ec + p.wear + 1.0
+    walk = Walk(
+        p.h, room.load[:m], room.buy[:m], room.sell[:m], room.kw_in[:m], room.kw_out[:m], p.ec, p.ed, p.wear, big,
+        room.most_in[:m], room.most_out[:m], room.low[: m + 1], room.high[: m + 1], room.zero[:m], energy + p.low,
+        p.low, p.high, p.value[k], 1e-9 * max(1.0, p.high),
+    )  # fmt: skip
+    for i in range(count):
+        planned = known.planned[room.ids[i]]
+        room.first[i] = max(held[i], planned) if planned < _FAR else held[i]
+    wrong, upper, lower, walks = horizon_from(
+        walk, room.rows[:, :m], held[:count], room.first[:count], price[:count], 1e-6 * max(1.0, most * p.power),
+        room.walk, room.power[:m], room.stored[:m], room.best[:m],
+    )  # fmt: skip
+    room.told[1], room.told[2], room.told[3] = walks, upper, lower
+    return bool(wrong < 0)
+
+
+@njit(cache=True)
+def decide_now(k: int, stored_kwh: float, p: Public, known: Known, room: Room) -> float:
+    """The setpoint of interval k [kW, load sign]. known.base is read up to k, known.issued up to row k."""
+    m = min(p.steps, p.window.shape[1] - k)
+    energy = min(max(stored_kwh - p.low, 0.0), p.high - p.low)
+    for j in range(m):
+        load = known.issued[k, j]
+        room.load[j] = load
+        room.kw_in[j], room.kw_out[j] = p.charge, p.power
+        room.most_in[j] = max(p.most_import[k + j], load)
+        room.most_out[j] = max(p.most_export[k + j], -load, 0.0)
+        room.low[j], room.high[j] = p.low, p.high
+    room.low[m], room.high[m] = p.low, p.high
+    count = _rows(p, room, k, m)
+    _hold(p, known, room, k, m)
+    found = _scenarios(p, known, room, k, m) if count and p.scenarios else 0
+    room.told[0] = 0.0
+    if found:
+        for j in range(m):
+            room.caps[j] = np.inf
+            for f in range(p.window.shape[0]):
+                i = room.rows[f, j]
+                if i >= 0:
+                    room.caps[j] = min(room.caps[j], max(room.held[i], known.planned[room.ids[i]]))
+        room.told[0] = _reserve(p, room, m, found, p.cover, energy)
+    done = _plan(p, known, room, k, m, count, room.held, room.price, energy)
+    if found and not done:
+        for j in range(m + 1):
+            room.low[j] = p.low
+        done = _plan(p, known, room, k, m, count, room.held, room.price, energy)
+    _remember(p, known, room, m, count, done)
+    return float(room.best[0]) if done else 0.0
+
+
+@njit(cache=True)
+def _remember(p: Public, known: Known, room: Room, m: int, count: int, done: bool) -> None:
+    """The peaks that the plan comes to, for the reserve of the next interval."""
+    for i in range(count):
+        known.planned[room.ids[i]] = 0.0
+    if not done:
+        return
+    for f in range(p.window.shape[0]):
+        for j in range(m):
+            i = room.rows[f, j]
+            if i >= 0:
+                w = room.ids[i]
+                known.planned[w] = max(known.planned[w], room.load[j] + room.best[j])
+
+
+@njit(cache=True)
+def observe(k: int, net_kw: float, p: Public, known: Known) -> None:
+    """Peaks are those that were metered, whatever was asked for."""
+    for f in range(p.window.shape[0]):
+        w = p.window[f, k]
+        if w >= 0:
+            known.peak[w] = max(known.peak[w], net_kw)
+
+
+@njit(cache=True)
+def closed_loop(
+    without_kw: Floats,
+    aux_kw: float,
+    start: float,
+    p: Public,
+    known: Known,
+    room: Room,
+    guard_floor: Floats,
+    most_import: Floats,
+    most_export: Floats,
+) -> tuple[Floats, Floats, int]:
+    """Power at the meter with idle draw and energy at interval ends of one lane, (n,) each, and in how many
+    intervals the guard changed a setpoint. known.base and known.issued are filled; each decision reads them up
+    to its own interval only."""
+    n, h, ec, ed = without_kw.size, p.h, p.ec, p.ed
+    power, stored, energy, changed = np.zeros(n), np.zeros(n), start, 0
+    for k in range(n):
+        wish = decide_now(k, energy, p, known, room)
+        q = guarded_kw(
+            wish, known.base[k], energy, guard_floor[k + 1], p.high, p.power, p.charge, ec, ed, h, most_import[k],
+            most_export[k],
+        )  # fmt: skip
+        if abs(q - wish) > 1e-9:
+            changed += 1
+        q, energy = carried_out(q, energy, p.low, p.high, p.power, p.charge, ec, ed, h)
+        power[k], stored[k] = q + aux_kw, energy
+        observe(k, without_kw[k] + power[k], p, known)
+    return power, stored, changed

@@ -1,0 +1,69 @@
+"""The one loop: view -> decide -> guard -> apply -> record. What is simulated is what is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any
+
+from ..dispatch import Belief, Record, World
+from ..terms import Term
+from ..timeline import Kw
+from .guard import Guard, guard_for
+from .policy import Policy, Setting
+from .twin import Twin
+
+PROGRESS_EVERY = 2000
+
+
+def run(
+    world: World,
+    assets: Sequence[Any],
+    policy: Policy,
+    terms: Sequence[Term] = (),
+    *,
+    import_limit_kw: float | Kw = inf,
+    export_limit_kw: float | Kw = 0.0,
+    reserve_kwh: dict[str, Kw] | None = None,
+    belief: Belief | None = None,
+    telemetry: bool = True,
+    compiled: bool = True,
+    progress: Callable[[float], None] | None = None,
+    notes: list[str] | None = None,
+) -> Record:
+    """Run a policy against the twin over the whole world and return what was metered.
+
+    terms: what the streams ask, over the whole timeline. reserve_kwh: (n + 1,) floor by store that
+    overrides every plan. telemetry: see Twin. compiled: use the policy's own kernel of this loop where it offers
+    one for these shapes; the kernel is proven equal to the loop. progress: called with the share done. notes:
+    what the guard did is appended in words.
+    """
+    twin = Twin(world, assets, belief=belief, telemetry=telemetry, export_limit_kw=export_limit_kw)
+    n = world.timeline.n
+    setting = Setting(world.timeline, assets, terms, import_limit_kw, export_limit_kw)
+    policy.prepare(setting)
+    guard = guard_for(twin.stores, n, world.timeline.step_h, import_limit_kw, export_limit_kw, reserve_kwh)
+    guard.given, guard.may_cut = twin.given, twin.may_cut
+    # A kernel follows the belief; a battery with an efficiency curve does not.
+    plain = all(getattr(a, "truth_is_belief", True) for a in assets)
+    kernel = getattr(policy, "kernel", None) if compiled and telemetry and plain else None
+    record: Record | None = None if kernel is None else kernel(twin, guard)
+    if record is None:
+        record = _plainly(twin, policy, guard, progress)
+    if progress is not None:
+        progress(1.0)
+    if notes is not None:
+        notes += guard.sentences(world.timeline.when)
+    return record
+
+
+def _plainly(twin: Twin, policy: Policy, guard: Guard, progress: Callable[[float], None] | None) -> Record:
+    """Interval by interval."""
+    n, names = twin.timeline.n, [o.name for o in twin.stores]
+    for k in range(n):
+        plan = policy.decide(twin.read())
+        energy = {name: twin.state[name] for name in names}
+        twin.apply(guard.project(k, twin.base_kw[:, k], energy, dict(plan.setpoints_kw)))
+        if progress is not None and k % PROGRESS_EVERY == 0:
+            progress(k / n)
+    return twin.record()

@@ -1,0 +1,42 @@
+"""Policy: view in, plan out. Control methods differ only here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from ..dispatch import Plan, View
+from ..terms import Term
+from ..timeline import Kw, Timeline
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """What is public before the first interval: the calendar, the assets, and what the streams ask.
+
+    terms: over the whole timeline (a tariff's schedule is known ahead; its events only as facts).
+    import_limit_kw, export_limit_kw: of the interconnection, numbers or (n,).
+    """
+
+    timeline: Timeline
+    assets: Sequence[Any]
+    terms: Sequence[Term]
+    import_limit_kw: float | Kw = inf
+    export_limit_kw: float | Kw = 0.0
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A way to decide. One file a kind; all scenario lanes at once."""
+
+    kind: ClassVar[str]
+
+    def prepare(self, setting: Setting) -> None:
+        """Learn the setting and forget every earlier run; called once before the first interval."""
+        ...
+
+    def decide(self, view: View) -> Plan:
+        """Setpoints for the interval that begins now, and perhaps a plan beyond."""
+        ...
