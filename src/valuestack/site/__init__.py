@@ -1,0 +1,1 @@
+"""What a person writes about a site, and its loaders."""
