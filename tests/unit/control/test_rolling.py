@@ -1,0 +1,219 @@
+"""Policies that look ahead or at the clock: none peeks, each compiled loop is the loop, each does what it says."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.control.test_loop import battery, load, month, tariff, world
+from valuestack.control import loop
+from valuestack.control.demand import unwoven, windows_of
+from valuestack.control.do_nothing import DoNothing
+from valuestack.control.dynamic import Dynamic
+from valuestack.control.persistence_mpc import PersistenceMpc
+from valuestack.control.policy import Policy
+from valuestack.control.threshold import Threshold
+from valuestack.control.tou_schedule import TouSchedule
+from valuestack.errors import InputError
+from valuestack.forecast.forecaster import Forecaster, issued, issuer
+from valuestack.forecast.perfect import Perfect
+from valuestack.forecast.persistence import Persistence
+from valuestack.forecast.similar_day import SimilarDay
+from valuestack.terms import Block, Measure, Payment, Term
+from valuestack.timeline import Kw, Timeline
+
+AHEAD = {
+    "dynamic": lambda: Dynamic(),
+    "dynamic, few scenarios": lambda: Dynamic(scenarios=3, reach_days=6, cover_frac=0.6),
+    "persistence_mpc": lambda: PersistenceMpc(),
+    "tou_schedule": lambda: TouSchedule(),
+}
+
+
+def woven(timeline: Timeline) -> list[Term]:
+    """Peak and part-peak of each month in one payment, beside a flat charge: windows woven together."""
+    period = timeline.month_id - timeline.month_id[0]
+    peak = (timeline.hour >= 16) & (timeline.hour < 20) & (timeline.weekday < 5)
+    part = (timeline.hour >= 9) & (timeline.hour < 16)
+    window = np.where(peak, 2 * period, np.where(part, 2 * period + 1, -1))
+    usd = np.array([18.0, 4.0] * (int(period[-1]) + 1))
+    return [
+        *tariff(timeline)[:2],
+        Payment("u", "periods", Measure("import"), "max", window, (Block(inf, usd),)),
+    ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 100_000),
+    days=st.integers(2, 6),
+    ratchet=st.booleans(),
+    cap=st.sampled_from([inf, 260.0]),
+    idle=st.sampled_from([0.0, 1.0]),
+    which=st.sampled_from(list(AHEAD)),
+    periods=st.booleans(),
+)
+def test_compiled_loop_is_the_loop(
+    seed: int, days: int, ratchet: bool, cap: float, idle: float, which: str, periods: bool
+) -> None:
+    same(seed, days, ratchet, cap, idle, which, periods)
+
+
+@pytest.mark.slow
+def test_compiled_loop_is_the_loop_over_many_months() -> None:
+    rng = np.random.default_rng(5)
+    for i in range(50):
+        days = 366 if i == 0 else int(rng.integers(9, 25))
+        which = list(AHEAD)[i % 2]
+        same(
+            int(rng.integers(1e6)), days, i % 3 == 0, inf if i % 2 else 280.0, 0.5 * (i % 4), which, i % 5 < 3
+        )
+
+
+def same(seed: int, days: int, ratchet: bool, cap: float, idle: float, which: str, periods: bool) -> None:
+    timeline = month(days, "2019-02-25T00:00")  # over a month's end and the clocks going forward
+    kw, asset = load(timeline, seed), battery(idle_kw=idle)
+    terms = woven(timeline) if periods else tariff(timeline, ratchet=ratchet)
+
+    def run(compiled: bool) -> tuple[Kw, Kw]:
+        record = loop.run(
+            world(timeline, kw), [asset], AHEAD[which](), terms, import_limit_kw=cap, compiled=compiled
+        )
+        return record.net_kw, record.stored_kwh["battery"]
+
+    for a, b in zip(run(True), run(False), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
+
+
+FORECASTERS: list[Forecaster] = [Persistence(), Persistence(days=1), SimilarDay()]
+POLICIES: list[Any] = [DoNothing, Threshold, TouSchedule, PersistenceMpc, Dynamic]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("forecaster", FORECASTERS, ids=["last week", "yesterday", "similar_day"])
+def test_the_future_never_reaches_the_past_of_a_plan(forecaster: Forecaster, compiled: bool) -> None:
+    peeks(Dynamic(forecaster), compiled)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("make", POLICIES, ids=lambda p: str(p.kind))
+def test_the_future_never_reaches_the_past(make: Any, compiled: bool) -> None:
+    peeks(make(), compiled)
+
+
+def peeks(policy: Policy, compiled: bool) -> None:
+    timeline = month(9)
+    kw, cut = load(timeline, 7), 96 * 6 + 30
+    other = kw.copy()
+    other[cut:] = 10 * np.arange(timeline.n - cut)
+    one = loop.run(world(timeline, kw), [battery()], policy, woven(timeline), compiled=compiled)
+    two = loop.run(world(timeline, other), [battery()], policy, woven(timeline), compiled=compiled)
+    assert np.array_equal(one.asset_kw["battery"][:cut], two.asset_kw["battery"][:cut])
+    if not isinstance(policy, (DoNothing, TouSchedule)):
+        assert not np.array_equal(one.asset_kw["battery"], two.asset_kw["battery"])
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), first=st.integers(0, 96 * 9), n=st.sampled_from([4, 96, 192]))
+def test_one_after_the_other_is_predict_to_the_bit(seed: int, first: int, n: int) -> None:
+    timeline = month(45, "2019-02-10T00:00")
+    kw = load(timeline, seed)
+    for method in FORECASTERS:
+        work = issuer(method, timeline, n)
+        rows = issued(method, kw[: 96 * 33], timeline, n)
+        for k in (first, first + 1, 96 * 20 + first, 96 * 33 - 1):
+            m = min(n, timeline.n - k - 1)
+            answer = work.issue(kw[: k + 1])
+            assert np.array_equal(answer, rows[k], equal_nan=True)
+            assert np.array_equal(answer[:m], method.predict(kw[: k + 1], timeline, m)) or n != m
+
+
+def test_foresight_keeps_nearly_all_and_its_errors_cost() -> None:
+    timeline = month(40, "2019-05-01T00:00")
+    kw = load(timeline, 3)
+    terms = woven(timeline)
+
+    def demand_usd(policy: Policy) -> float:
+        net = np.asarray(loop.run(world(timeline, kw), [battery()], policy, terms).net_kw)
+        total = 0.0
+        for t in terms[1:]:
+            assert isinstance(t, Payment)
+            for w in range(t.windows):
+                usd = np.broadcast_to(np.asarray(t.blocks[0].usd_per_unit, dtype=float), t.windows)
+                total += float(usd[w]) * net[t.window == w].max()
+        return total
+
+    idle = demand_usd(DoNothing())
+    true = demand_usd(Dynamic(Perfect(kw), scenarios=0))
+    honest = demand_usd(Dynamic())
+    assert true < honest < idle
+    assert idle - honest > 0.4 * (idle - true)
+
+
+def test_errors_are_scaled_as_asked() -> None:
+    timeline = month(30)
+    kw = load(timeline, 1)
+    k, own = 96 * 20 + 5, SimilarDay()
+    plain = own.predict(kw[:k], timeline, 96)
+    for scale in (0.5, 1.0, 2.0):
+        made = Perfect(kw, own, scale)
+        wanted = kw[k : k + 96] + scale * (plain - kw[k : k + 96])
+        np.testing.assert_allclose(made.predict(kw[:k], timeline, 96), wanted)
+        np.testing.assert_allclose(issued(made, kw, timeline, 96)[k - 1], wanted)
+    assert np.array_equal(Perfect(kw).predict(kw[:k], timeline, 96), kw[k : k + 96])
+    with pytest.raises(InputError, match="needs a forecaster"):
+        Perfect(kw, None, 1.0)
+
+
+def test_periods_of_one_charge_get_rows_of_their_own() -> None:
+    timeline = month(70, "2019-05-01T00:00")
+    before = windows_of(woven(timeline), timeline)
+    after = unwoven(before)
+    assert before.window.shape[0] == 2 and after.window.shape[0] == 3
+    for row in after.window:
+        numbers = row[row >= 0]
+        assert (np.diff(numbers) >= 0).all() and len(set(numbers.tolist())) == 3
+    for w in range(after.price_usd_per_kw.size):
+        np.testing.assert_array_equal((before.window == w).any(axis=0), (after.window == w).any(axis=0))
+
+
+def test_the_clock_sells_dear_and_buys_cheap_within_the_load() -> None:
+    timeline = month(20)
+    kw = np.full(timeline.n, 60.0)
+    record = loop.run(world(timeline, kw), [battery()], TouSchedule(), tariff(timeline))
+    power, dear = record.asset_kw["battery"], (timeline.hour >= 14) & (timeline.hour < 19)
+    assert (power[dear] <= 0).all() and (power[~dear] >= 0).all()
+    assert power[dear].sum() < -1000 and record.net_kw.min() >= -1e-9
+    flat = [t for t in tariff(timeline) if isinstance(t, Payment) and t.name != "energy"]
+    still = loop.run(world(timeline, kw), [battery()], TouSchedule(), flat)
+    assert not np.asarray(still.asset_kw["battery"]).any()
+
+
+def test_without_telemetry_it_plans_on_the_forecast_and_says_why() -> None:
+    timeline = month(6)
+    kw = load(timeline, 2)
+    policy = Dynamic()
+    record = loop.run(world(timeline, kw), [battery()], policy, tariff(timeline), telemetry=False)
+    assert np.isfinite(record.net_kw).all()
+    from valuestack.control.twin import Twin
+
+    twin = Twin(world(timeline, kw), [battery()])
+    from valuestack.control.policy import Setting
+
+    policy.prepare(Setting(timeline, [battery()], tariff(timeline)))
+    plan = policy.decide(twin.read())
+    assert any("24 h" in s for s in plan.why) and any("peak so far" in s for s in plan.why)
+
+
+def test_two_stores_and_bad_options_are_refused_in_words() -> None:
+    with pytest.raises(InputError, match=r"horizon_h = 0.*\n.*cover_frac = 2"):
+        Dynamic(horizon_h=0, cover_frac=2.0)
+    timeline = month(3)
+    two = [battery(), battery().model_copy(update={"name": "second"})]
+    with pytest.raises(InputError, match="takes one store; the site has battery, second"):
+        loop.run(world(timeline, load(timeline, 1)), two, Dynamic(), tariff(timeline))

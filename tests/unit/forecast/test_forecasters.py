@@ -1,0 +1,118 @@
+"""Forecasters never peek, agree with themselves, and beat the naive one on a load with habits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from valuestack.dispatch import Series, World
+from valuestack.errors import InputError
+from valuestack.forecast.forecaster import Believed, Forecaster
+from valuestack.forecast.persistence import Persistence
+from valuestack.forecast.score import coverage, pinball, score
+from valuestack.forecast.similar_day import SimilarDay
+from valuestack.timeline import Kw, Timeline
+
+ALL: list[Forecaster] = [Persistence(), Persistence(days=1), SimilarDay()]
+
+
+def habits(timeline: Timeline, seed: int = 0, noise: float = 15.0) -> Kw:
+    rng = np.random.default_rng(seed)
+    shape = 100 + 60 * np.clip(np.sin((timeline.hour - 6) / 12 * np.pi), 0, None)
+    level = np.repeat(rng.normal(0, 25, timeline.n // 96 + 2), 96)[: timeline.n]
+    return shape * np.where(timeline.weekday < 5, 1.0, 0.45) + level + rng.normal(0, noise, timeline.n)
+
+
+def days(n: int, start: str = "2019-02-20T00:00") -> Timeline:
+    return Timeline(start=start, step_h=0.25, n=96 * n, tz="America/New_York")
+
+
+@pytest.mark.parametrize("forecaster", ALL, ids=lambda f: f"{f.kind}")
+def test_future_never_changes_a_forecast(forecaster: Forecaster) -> None:
+    timeline = days(60)
+    load = habits(timeline)
+    for k in (0, 1, 40, 96, 500, 96 * 30 + 17):
+        honest = forecaster.predict(load[:k], timeline, 96)
+        assert honest.shape == (96,) and np.isfinite(honest).all()
+        assert np.array_equal(honest, forecaster.predict(load[:k].copy(), timeline, 96))
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10_000), first=st.integers(0, 96 * 40))
+def test_rolling_equals_predict_and_reads_no_future(seed: int, first: int) -> None:
+    timeline = days(45)
+    load = habits(timeline, seed)
+    rows = SimilarDay().rolling(load[: first + 30], timeline, 96, first=first)
+    disturbed = load[: first + 30].copy()
+    disturbed[first + 10 :] = 1e6
+    other = SimilarDay().rolling(disturbed, timeline, 96, first=first)
+    assert np.array_equal(rows[:11], other[:11])
+    for j in (0, 7, 30):
+        np.testing.assert_allclose(
+            rows[j], SimilarDay().predict(load[: first + j], timeline, 96), rtol=0, atol=1e-9
+        )
+
+
+def test_similar_day_beats_persistence_and_correction_helps() -> None:
+    timeline = days(150)
+    load = habits(timeline, seed=3)
+    issued = range(96 * 100, 96 * 140, 7)
+
+    def rated(forecaster: Forecaster) -> float:
+        rows = np.array([forecaster.predict(load[:k], timeline, 96) for k in issued])
+        return score(rows, np.array([load[k : k + 96] for k in issued])).nmae_frac
+
+    naive, alike, plain = rated(Persistence()), rated(SimilarDay()), rated(SimilarDay(decay=0.0, share=0.0))
+    assert alike < 0.85 * naive
+    assert alike < plain
+
+
+def test_first_day_holds_the_last_value() -> None:
+    timeline = days(3)
+    assert SimilarDay().predict(np.zeros(0), timeline, 4).tolist() == [0.0] * 4
+    assert SimilarDay().predict(np.array([5.0, 7.0]), timeline, 3).tolist() == [7.0] * 3
+
+
+def test_holidays_are_free_days() -> None:
+    timeline = days(40)
+    load = np.where(timeline.weekday < 5, 100.0, 10.0)
+    k = 96 * 33  # a Monday
+    assert timeline.weekday[k] == 0
+    holiday = (int(timeline.day[k]),)
+    assert SimilarDay(share=0.0, decay=0.0).predict(load[:k], timeline, 96).mean() == pytest.approx(100.0)
+    assert SimilarDay(share=0.0, decay=0.0, holidays=holiday).predict(load[:k], timeline, 96).mean() < 50
+
+
+def test_belief_reads_what_is_public_and_forecasts_the_rest() -> None:
+    timeline = days(20)
+    load, price = habits(timeline), np.arange(timeline.n, dtype=float)
+    world = World(
+        timeline,
+        {
+            "load_kw": Series("load_kw", load, "kW", lead_h=-0.25),
+            "calendar": Series("calendar", price, "", lead_h=None),
+            "price": Series("price", price, "$/kWh", lead_h=24.0),
+        },
+    )
+    belief = Believed(world, {"load_kw": Persistence(), "price": Persistence(days=1)})
+    k = 96 * 10
+    assert np.array_equal(belief.series("calendar", first=k, n=200, as_of=k), price[k : k + 200])
+    ahead = belief.series("price", first=k, n=200, as_of=k)
+    assert np.array_equal(ahead[:97], price[k : k + 97]), "a day ahead is published"
+    assert not np.array_equal(ahead[97:], price[k + 97 : k + 200])
+    assert np.array_equal(belief.series("load_kw", first=k, n=96, as_of=k), load[k - 672 : k - 576])
+    assert np.array_equal(belief.series("load_kw", first=k - 4, n=4, as_of=k), load[k - 4 : k])
+    with pytest.raises(InputError, match="has no forecaster"):
+        Believed(world, {}).series("load_kw", first=k, n=2, as_of=k)
+
+
+def test_scores_by_hand() -> None:
+    s = score(np.array([[1.0, 3.0], [np.nan, 4.0]]), np.array([[2.0, 2.0], [5.0, 2.0]]))
+    assert s.mean_kw == 2.0 and s.nmae_frac == pytest.approx((1 + 1 + 2) / 3 / 2)
+    assert s.bias_frac == pytest.approx((-1 + 1 + 2) / 3 / 2)
+    assert pinball(np.array([[1.0, 3.0]]), np.array([0.9]), np.array([2.0, 2.0])) == pytest.approx(
+        (0.9 + 0.1) / 2
+    )
+    assert coverage(np.zeros(4), np.ones(4), np.array([-1.0, 0.5, 1.0, 2.0])) == 0.5

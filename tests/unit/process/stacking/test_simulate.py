@@ -1,0 +1,265 @@
+"""Simulated futures: the same in any order and chunk, resumed after a stop, a worker killed, a disk full."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import valuestack as vs
+from valuestack.errors import InputError, SolverError, StoreError, UnknownKind
+from valuestack.process.stacking import executors, simulate
+from valuestack.process.stacking.simulate import days_of, policies_of, weighed
+
+SITE = """
+name = "small"
+tz = "America/Denver"
+[[meters]]
+name = "shop"
+data = "load.toml"
+[[meters.tariffs]]
+tariff = "dte-d4-large-general"
+[[assets]]
+kind = "battery"
+name = "battery"
+power_kw = 20.0
+energy_kwh = 40.0
+[study]
+policy = "threshold"
+[simulate]
+policies = ["do_nothing", "threshold"]
+chunk = 2
+"""
+LOAD = """
+name = "load"
+what = "a small plant"
+tz = "America/Denver"
+start = 2021-03-01
+days = 60
+step_h = 1.0
+seed = 3
+[base]
+kw = 60.0
+ripple_frac = 0.1
+[[shifts]]
+name = "day"
+kw = 60.0
+days = ["mon", "tue", "wed", "thu", "fri"]
+from_h = 7.0
+to_h = 18.0
+day_sd_frac = 0.1
+[sources]
+base = "choice"
+"shifts.day" = "choice"
+calendar = "choice"
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "load.toml").write_text(LOAD)
+    (tmp_path / "site.toml").write_text(SITE)
+    return tmp_path / "site.toml"
+
+
+def figures(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Rows without the seconds they took, in order."""
+    return sorted(tuple((k, v) for k, v in sorted(r.items()) if k != "cpu_s") for r in rows)
+
+
+def here(job: simulate.Job) -> list[dict[str, Any]]:
+    simulate.prepare(job)
+    return [r for chunk in range(job.chunks) for r in simulate.work(chunk)]
+
+
+def job(site: Path, **more: Any) -> simulate.Job:
+    values: dict[str, Any] = {
+        "site": str(site), "as_of": date(2021, 4, 29), "policies": ("do_nothing", "threshold"), "count": 5,
+        "size": 2, "seed": 7,
+    }  # fmt: skip
+    return simulate.Job(**{**values, **more})
+
+
+def test_futures_are_the_same_in_any_chunk(site: Path) -> None:
+    assert figures(here(job(site))) == figures(here(job(site, size=5)))
+    assert figures(here(job(site))) != figures(here(job(site, seed=8)))
+
+
+def test_doing_nothing_saves_nothing_and_the_policy_is_settled(site: Path) -> None:
+    rows = here(job(site))
+    nothing = [r for r in rows if r["policy"] == "do_nothing"]
+    held = [r for r in rows if r["policy"] == "threshold"]
+    assert all(r["total_usd"] == pytest.approx(0.0, abs=1e-9) and r["changes_per_day"] == 0 for r in nothing)
+    assert all(r["bill_usd"] == pytest.approx(r["before_usd"] - r["layer 1_usd"]) for r in held)
+    assert np.mean([r["layer 1_usd"] for r in held]) > 0 and len({r["before_usd"] for r in held}) == 5
+
+
+def test_what_is_there_is_kept_and_the_rest_is_done(site: Path, tmp_path: Path) -> None:
+    loaded, out = vs.load_site(site), tmp_path / "out"
+    first = simulate.simulate(loaded, out, scenarios=4, workers=1)
+    kept = {p.name: p.stat().st_mtime_ns for p in (out / "futures").glob("part-*.parquet")}
+    more = simulate.simulate(loaded, out, scenarios=6, workers=1)
+    assert (
+        len(first) == 8
+        and len(more) == 12
+        and figures(first) == figures([r for r in more if r["future"] < 4])
+    )
+    assert all((out / "futures" / n).stat().st_mtime_ns == t for n, t in kept.items())
+    fewer = simulate.simulate(loaded, out, scenarios=2, workers=1)
+    assert figures(fewer) == figures([r for r in more if r["future"] < 2])
+
+
+def test_another_simulation_in_the_folder_is_refused(site: Path, tmp_path: Path) -> None:
+    loaded, out = vs.load_site(site), tmp_path / "out"
+    simulate.simulate(loaded, out, scenarios=2, workers=1, policies=["do_nothing"])
+    with pytest.raises(InputError, match=r"holds another simulation .*seed"):
+        simulate.simulate(loaded, out, scenarios=2, seed=1, workers=1, policies=["do_nothing"])
+    assert simulate.simulate(loaded, out, scenarios=2, seed=1, workers=1, policies=["do_nothing"], fresh=True)
+
+
+def test_a_full_disk_loses_nothing_that_was_done(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow.parquet as pq
+
+    loaded, out = vs.load_site(site), tmp_path / "out"
+    whole, left = pq.write_table, [1]
+
+    def full(table: Any, where: Any, **more: Any) -> None:
+        if not left[0]:
+            Path(where).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        left[0] -= 1
+        whole(table, where, **more)
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(StoreError, match=r"No space left on device.*what is done is kept"):
+        simulate.simulate(loaded, out, scenarios=6, workers=1, policies=["do_nothing"])
+    parts = sorted(p.name for p in (out / "futures").iterdir())
+    assert len([p for p in parts if p.endswith(".parquet")]) == 1 and not [p for p in parts if "writing" in p]
+    monkeypatch.undo()
+    rows = simulate.simulate(loaded, out, scenarios=6, workers=1, policies=["do_nothing"])
+    assert figures(rows) == figures(here(job(site, count=6, seed=0, policies=("do_nothing",))))
+
+
+@pytest.mark.slow
+def test_a_stop_in_the_middle_goes_on_to_the_same_numbers(site: Path, tmp_path: Path) -> None:
+    """Interrupted as by Ctrl-C; the next call does the rest."""
+    out = tmp_path / "out"
+    script = tmp_path / "run.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        from pathlib import Path
+        import valuestack as vs
+        from valuestack.process.stacking.simulate import simulate
+        if __name__ == "__main__":
+            simulate(vs.load_site({str(site)!r}), Path({str(out)!r}), scenarios=40, workers=1)
+        """)
+    )
+    running = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not list(out.glob("futures/part-*.parquet")):
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    running.wait(60)
+    done = len(list(out.glob("futures/part-*.parquet")))
+    assert 1 <= done < 20 and running.returncode != 0
+    rows = simulate.simulate(vs.load_site(site), out, scenarios=40, workers=1)
+    assert figures(rows) == figures(here(job(site, count=40, seed=0)))
+
+
+def dies_once(number: int) -> int:
+    """Ends its worker the first time that chunk 3 is tried."""
+    mark = Path(os.environ["VALUESTACK_TEST_MARK"])
+    if number == 3 and not mark.exists():
+        mark.write_text("tried")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def dies_always(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def ready() -> None:
+    """Nothing to prepare."""
+
+
+def test_a_killed_worker_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VALUESTACK_TEST_MARK", str(tmp_path / "mark"))
+    found = dict(executors.run_here(dies_once, range(8), workers=2, prepare=ready, given=()))
+    assert found == {k: k * k for k in range(8)} and (tmp_path / "mark").exists()
+
+
+def test_workers_that_always_die_are_given_up() -> None:
+    with pytest.raises(SolverError, match="died 3 times in a row"):
+        list(executors.run_here(dies_always, range(4), workers=1, prepare=ready, given=()))
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_rows_though_a_worker_is_killed(site: Path) -> None:
+    from distributed import Client, LocalCluster
+
+    made = job(site, count=8)
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        results = executors.run_on_cluster(
+            cluster.scheduler_address, simulate.ClusterWork(made), range(made.chunks)
+        )
+        first = next(results)
+        with Client(cluster.scheduler_address, set_as_default=False) as client:
+            pid = next(iter(client.run(os.getpid).values()))
+        os.kill(pid, signal.SIGKILL)
+        rows = [r for _, part in [first, *results] for r in part]
+    assert figures(rows) == figures(here(made))
+
+
+def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "CONNECT_S", 1)
+    with pytest.raises(InputError, match="no scheduler answers there"):
+        list(executors.run_on_cluster("tcp://127.0.0.1:9", dies_always, [0]))
+
+
+def test_methods_without_a_policy_are_refused_with_those_there_are() -> None:
+    assert policies_of(["B", "threshold", "dynamic"]) == ("dynamic", "threshold")
+    with pytest.raises(UnknownKind, match="threshold"):
+        policies_of(["A"])
+    with pytest.raises(InputError, match="none is named"):
+        policies_of([" "])
+
+
+@pytest.mark.parametrize(
+    ("cycle", "want"),
+    [
+        ("2018", (date(2018, 1, 1), date(2019, 1, 1))),
+        ("2018-12", (date(2018, 12, 1), date(2019, 1, 1))),
+        ("2018-02-28", (date(2018, 2, 28), date(2018, 3, 1))),
+        ("2018-06-14/2018-07-15", (date(2018, 6, 14), date(2018, 7, 15))),
+    ],
+)
+def test_days_of_a_cycle(cycle: str, want: tuple[date, date]) -> None:
+    assert days_of(cycle) == want
+
+
+def test_a_rule_that_changes_weighs_what_comes_after_it() -> None:
+    from valuestack.ledger import Entry
+
+    def entry(usd: float) -> Entry:
+        return Entry("2018-07", 3, "s", "credit", "market", 1.0, "kW", None, usd)
+
+    assert weighed(entry(100.0), date(2018, 8, 1), 0.0) == 1.0
+    assert weighed(entry(100.0), date(2018, 6, 30), 0.0) == 0.0
+    assert weighed(entry(100.0), date(2018, 7, 1), 0.5) == 0.5
+    assert weighed(entry(100.0), date(2018, 7, 17), 0.0) == pytest.approx(16 / 31)
+    assert weighed(entry(-100.0), date(2018, 6, 1), 0.0) == 1.0, "what a market costs does not end with it"

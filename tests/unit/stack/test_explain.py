@@ -1,0 +1,108 @@
+"""An action's cost is what solving afresh with that setpoint says; what held and priced an interval is named."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+import pytest
+
+from valuestack.errors import InfeasibleError, InputError
+from valuestack.flows import Store
+from valuestack.stack.explain import Explainer
+from valuestack.stack.optimise import optimise
+from valuestack.terms import Block, Claim, Limit, Measure, Payment, Term
+from valuestack.timeline import Timeline
+
+N = 96
+
+
+def _case(seed: int, *, market: bool = False) -> tuple[Timeline, np.ndarray, Store, list[Term]]:
+    rng = np.random.default_rng(seed)
+    horizon = Timeline(start="2018-07-02T00:00", step_h=0.25, n=N, tz="America/Los_Angeles")
+    hour = np.arange(N) / 4
+    load = 120 + 60 * np.sin((hour - 9) / 24 * 2 * np.pi) + rng.uniform(0, 30, N)
+    price = np.where((hour >= 16) & (hour < 21), 0.35, 0.14) + rng.uniform(0, 0.02, N)
+    store = Store(
+        "battery",
+        np.full(N, 50.0),
+        np.full(N, 50.0),
+        np.full(N + 1, 10.0),
+        np.full(N + 1, 200.0),
+        100.0,
+        0.95,
+        0.95,
+        energy_end_min_kwh=100.0,
+        wear_usd_per_kwh=0.02,
+    )
+    one = np.zeros(N, dtype=np.int64)
+    terms: list[Term] = [
+        Payment("utility", "energy", Measure("import"), "each", one, (Block(inf, price),)),
+        Payment("utility", "demand", Measure("import"), "max", one, (Block(inf, 3.0),)),
+        Limit("resilience", "reserve", Measure("stored", asset="battery"), "each", lower=40.0, priority=0),
+    ]
+    if market:
+        prices = rng.uniform(0.0, 0.03, N)
+        terms.append(Claim("market", "regulation", "both", prices, ("battery",), block_h=1.0, sustain_h=0.5))
+    return horizon, load, store, terms
+
+
+@pytest.mark.parametrize("market", [False, True])
+def test_an_asked_setpoint_costs_what_a_fresh_plan_says(market: bool) -> None:
+    horizon, load, store, terms = _case(1, market=market)
+    explainer = Explainer(horizon, load, [store], terms)
+    base = optimise(horizon, load, [store], terms, method="highs").objective_usd
+    rng = np.random.default_rng(2)
+    possible = 0
+    for k in rng.integers(0, N, 50).tolist():  # twice 50: a hundred random intervals
+        kw = float(rng.uniform(-50, 50))
+        window = np.full(N, -1)
+        window[k] = 0
+        fixed = Limit("asked", "setpoint", Measure("net", asset="battery"), "each", kw, kw, window=window)
+        action = explainer.asked(k, "battery", kw)
+        try:
+            again = optimise(horizon, load, [store], [*terms, fixed], method="highs").objective_usd
+        except InfeasibleError:
+            assert action.cost_usd == inf
+            continue
+        possible += 1
+        assert action.cost_usd == pytest.approx(again - base, abs=0.01)
+    assert possible > 40
+
+
+def test_an_interval_tells_who_held_and_who_priced_it() -> None:
+    horizon, load, store, terms = _case(3, market=True)
+    explainer = Explainer(horizon, load, [store], terms)
+    net = explainer.schedule.net_kw
+    peak = explainer.at(int(net.argmax()))
+    demand = next(p for p in peak.priced if p.term == "demand")
+    assert demand.more_usd == pytest.approx(3.0)
+    assert next(p for p in peak.priced if p.term == "energy").more_usd > 0
+    assert any(h.owner == "utility" for h in peak.held)
+    assert peak.next_best is not None and peak.next_best.cost_usd >= 0
+    assert any("Priced by" in s for s in peak.sentences) and peak.when in peak.sentences[0]
+    low = int(np.argmin(explainer.schedule.stored_kwh["battery"]))
+    assert any(h.owner in ("resilience", "battery", "market") for h in explainer.at(low).held)
+
+
+def test_a_fixed_switch_is_asked_by_solving_afresh() -> None:
+    horizon, load, store, terms = _case(5)
+    terms.append(
+        Payment(
+            "odd",
+            "credit",
+            Measure("import"),
+            "max",
+            np.zeros(N, dtype=int),
+            (Block(150.0, 1.0), Block(inf, -0.5)),
+        )
+    )
+    explainer = Explainer(horizon, load, [store], terms)
+    now = float(explainer.schedule.setpoints_kw["battery"][10])
+    assert explainer.asked(10, "battery", now).cost_usd == pytest.approx(0.0, abs=0.01)
+
+
+def test_what_is_not_there_is_refused_by_name() -> None:
+    horizon, load, store, terms = _case(1)
+    with pytest.raises(InputError, match="generator"):
+        Explainer(horizon, load, [store], terms).at(N, "generator")

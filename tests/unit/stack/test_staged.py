@@ -1,0 +1,81 @@
+"""The interior point's certificate: a bound is compared with the cost of the problem it was proved for."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+import pytest
+
+from valuestack.assets.battery import Battery
+from valuestack.dispatch import Foresight, Series, View, World
+from valuestack.stack.optimise import Schedule, optimise
+from valuestack.stack.relaxed import suits as may_round
+from valuestack.stack.staged import LARGE
+from valuestack.terms import Block, Measure, Payment, Term
+from valuestack.timeline import Kw, Timeline
+
+T = Timeline(start="2019-03-01T00:00", step_h=0.5, n=2500, tz="America/Chicago")
+
+
+def load(seed: int) -> Kw:
+    rng = np.random.default_rng(seed)
+    work = (T.weekday < 5) & (T.hour >= 7) & (T.hour < 19)
+    return 90 + 110 * work + 30 * np.sin(2 * np.pi * T.hour / 24) + rng.normal(0, 8, T.n)
+
+
+def tariff(*, pooled: bool) -> list[Term]:
+    """Two periods, tiers of unequal steps shared by both where pooled, and a demand price."""
+    month = T.month_id - T.month_id[0]
+    dear = (T.hour >= 14) & (T.hour < 20)
+    upto = 26_000.0 if pooled else inf
+    on = (Block(upto, 0.24), Block(inf, 0.20)) if pooled else (Block(inf, 0.24),)
+    off = (Block(upto, 0.10), Block(inf, 0.09)) if pooled else (Block(inf, 0.10),)
+    pool = "tiers" if pooled else None
+    return [
+        Payment("u", "on", Measure("import"), "sum", np.where(dear, month, -1), on, pool=pool),
+        Payment("u", "off", Measure("import"), "sum", np.where(dear, -1, month), off, pool=pool),
+        Payment("u", "demand", Measure("import"), "max", month, (Block(inf, 14.0),)),
+    ]
+
+
+def plan(terms: list[Term], method: str) -> Schedule:
+    battery = Battery(power_kw=80, energy_kwh=240, round_trip_efficiency_frac=0.88, loss_by_soc=())
+    kw = load(3)
+    world = World(T, {"load_kw": Series("load_kw", kw, "kW")})
+    view = View(T, 0, T.n, Foresight(world), {"battery": battery.initial_state()})
+    return optimise(T, kw, [battery.belief(view)], terms, method=method, gap=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_bound_stands_below_its_plan_and_no_lower_than_it_must(pooled: bool) -> None:
+    from valuestack.stack import staged
+    from valuestack.stack.compile import compile_problem
+
+    terms = tariff(pooled=pooled)
+    battery = Battery(power_kw=80, energy_kwh=240, round_trip_efficiency_frac=0.88)
+    kw = load(3)
+    world = World(T, {"load_kw": Series("load_kw", kw, "kW")})
+    view = View(T, 0, T.n, Foresight(world), {"battery": battery.initial_state()})
+    compiled = compile_problem(T, kw, [battery.belief(view)], terms)
+    assert compiled.problem.width >= LARGE
+    found = staged.by_interior_point(compiled, 1e-6)
+    assert not isinstance(found, str), found
+    x, _, lower, _ = found
+    arrays = compiled.problem.arrays()
+    usd = staged.cost_usd(arrays, x)
+    assert lower <= usd <= lower + 1e-6 * usd
+    judge = plan(terms, "highs")
+    # The proved bound is that of the problem; the slack of its approximations is taken off once.
+    assert judge.lower_bound_usd == pytest.approx(lower - compiled.slack_usd, rel=2e-6)
+    auto = plan(terms, "auto")
+    assert auto.lower_bound_usd <= auto.objective_usd + 1e-6 * abs(auto.objective_usd)
+    assert auto.lower_bound_usd == pytest.approx(judge.lower_bound_usd, rel=2e-6)
+    assert bool(compiled.approximations) == (compiled.slack_usd > 0)
+
+
+def test_a_plan_without_switches_needs_no_rounding() -> None:
+    from valuestack.stack.compile import compile_problem
+
+    compiled = compile_problem(T, load(1), [], tariff(pooled=False))
+    assert may_round(compiled) is None
