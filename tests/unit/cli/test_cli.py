@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from valuestack import __version__, cli
+from valuestack import __version__
 from valuestack.cli import run
+from valuestack.cli.app import plain
 
 Capture = pytest.CaptureFixture[str]
 
@@ -120,7 +121,7 @@ def test_options_of_a_meter_do_not_go_with_a_site_file(capsys: Capture) -> None:
 def test_plain_values_only() -> None:
     import numpy as np
 
-    made = cli._plain({"a": np.array([1.0, np.nan]), "b": float("inf"), "c": Path("x"), "d": (1, {2})})
+    made = plain({"a": np.array([1.0, np.nan]), "b": float("inf"), "c": Path("x"), "d": (1, {2})})
     assert json.loads(json.dumps(made, allow_nan=False)) == {
         "a": [1.0, None],
         "b": None,
