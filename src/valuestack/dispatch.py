@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from math import inf
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -105,6 +106,50 @@ class Record:
     quality: np.ndarray[Any, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """What a market or a programme asks of a site: an event, or awards of a day that may be offered for.
+
+    It covers intervals first .. first + n - 1 of the timeline, is public from the beginning of interval `known` on and
+    may be answered until that of `answer`; who does not answer refuses. direction: 'up' = less net load. kw: what is
+    asked (inf = as much as the site likes), or the most that may be offered; least_kw: less counts as nothing.
+    block: intervals over which an award is constant, 0 = an event. claim: 'owner/name' under which an award is settled,
+    '' for an event. assets: who serves it, () = whoever can. mandatory: the refusal costs penalty_usd_per_kwh as well
+    (gross), which is otherwise due only on what was accepted and is missing.
+    Of an award: sustain_h of energy stand behind it, and up_frac, down_frac of it are called in the mean; the billed
+    peak sees exposure_frac.
+    """
+
+    stream: str
+    name: str
+    first: int
+    n: int
+    known: int
+    answer: int
+    direction: Literal["up", "down", "both"] = "up"
+    kw: float = inf
+    least_kw: float = 0.0
+    block: int = 0
+    claim: str = ""
+    assets: tuple[str, ...] = ()
+    mandatory: bool = False
+    penalty_usd_per_kwh: float = 0.0
+    sustain_h: float = 0.0
+    up_frac: float = 0.0
+    down_frac: float = 0.0
+    exposure_frac: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """'stream/name', by which plans answer."""
+        return f"{self.stream}/{self.name}"
+
+    @property
+    def span(self) -> slice:
+        """Its intervals."""
+        return slice(self.first, self.first + self.n)
+
+
 @dataclass(slots=True, eq=False)
 class View:
     """What is known when interval `k` of `timeline` begins. Policies read nothing else.
@@ -112,7 +157,8 @@ class View:
     n: how many intervals from k on the decision may look at. belief: answers for those intervals.
     now: measured at this moment by name (load_kw as metered inside the running interval by fast
     telemetry, where the plant has it). record: closed intervals 0..k-1 are valid, later ones are not to
-    be read (`past` cuts them off). asset_state, stream_state: by name. age_s: age of each channel.
+    be read (`past` cuts them off). asset_state, stream_state: by name. age_s: age of each channel. calls: those that
+    are public and not over; answers: kW promised to each call that was answered, (its n,), zeros = refused.
     """
 
     timeline: Timeline
@@ -124,6 +170,8 @@ class View:
     now: Mapping[str, Any] = field(default_factory=dict)
     record: Record | None = None
     age_s: Mapping[str, float] = field(default_factory=dict)
+    calls: tuple[Call, ...] = ()
+    answers: Mapping[str, Kw] = field(default_factory=dict)
 
     def series(self, name: str) -> Kw:
         """Believed values over the horizon, shape (n,) or (scenarios, n)."""
@@ -142,7 +190,8 @@ class Plan:
     """What was decided: setpoints_kw by asset, load sign, the first one is for interval k.
 
     Values are scalars or (lanes,) for the running interval in the loop, (n,) for a whole horizon.
-    awards_kw: by claim 'owner/name'. accepted: market calls taken. expected: money expected, marked
+    awards_kw: by claim 'owner/name' over a horizon; in the loop by the key of a call, kW promised to it, a number or
+    (its n,), 0 = refused. accepted: keys of calls taken at all that they ask. expected: money expected, marked
     'bound' or 'provisional', never a settlement. why: sentences for a person. lower_bound_usd,
     objective_usd: of the problem solved, where one was.
     """

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
 from ..dispatch import Belief, Record, World
+from ..errors import InputError
 from ..terms import Term
 from ..timeline import Kw
+from .calls import Desk, calls_of
 from .guard import Guard, guard_for
 from .policy import Policy, Setting
 from .twin import Twin
@@ -30,30 +33,56 @@ def run(
     compiled: bool = True,
     progress: Callable[[float], None] | None = None,
     notes: list[str] | None = None,
+    streams: Sequence[Any] = (),
 ) -> Record:
     """Run a policy against the twin over the whole world and return what was metered.
 
     terms: what the streams ask, over the whole timeline. reserve_kwh: (n + 1,) floor by store that
     overrides every plan. telemetry: see Twin. compiled: use the policy's own kernel of this loop where it offers
     one for these shapes; the kernel is proven equal to the loop. progress: called with the share done. notes:
-    what the guard did is appended in words.
+    what the guard did is appended in words. streams: reasons beyond the tariff, whose calls a policy with `answers`
+    sees and answers; what becomes of them stands in the record (see calls.py). Errors: InputError for several lanes
+    where calls are answered.
     """
-    twin = Twin(world, assets, belief=belief, telemetry=telemetry, export_limit_kw=export_limit_kw)
+    answers = bool(streams) and bool(getattr(policy, "answers", False))
+    twin = Twin(
+        world,
+        assets,
+        belief=belief,
+        telemetry=telemetry,
+        streams=streams if answers else (),
+        export_limit_kw=export_limit_kw,
+    )
     n = world.timeline.n
-    setting = Setting(world.timeline, assets, terms, import_limit_kw, export_limit_kw)
+    said: list[str] = []
+    calls = calls_of(streams, world, [o.name for o in twin.stores], said) if streams else []
+    if answers and twin.base_kw.shape[0] > 1:
+        raise InputError(
+            f"{policy.kind}: calls are answered in one lane at a time; run each scenario by itself"
+        )
+    setting = Setting(
+        world.timeline, assets, terms, import_limit_kw, export_limit_kw, streams if answers else ()
+    )
     policy.prepare(setting)
     guard = guard_for(twin.stores, n, world.timeline.step_h, import_limit_kw, export_limit_kw, reserve_kwh)
     guard.given, guard.may_cut = twin.given, twin.may_cut
     # A kernel follows the belief; a battery with an efficiency curve does not.
     plain = all(getattr(a, "truth_is_belief", True) for a in assets)
-    kernel = getattr(policy, "kernel", None) if compiled and telemetry and plain else None
+    kernel = getattr(policy, "kernel", None) if compiled and telemetry and plain and not answers else None
+    desk = Desk(calls, world.timeline)
     record: Record | None = None if kernel is None else kernel(twin, guard)
     if record is None:
-        record = _plainly(twin, policy, guard, progress)
+        record = (
+            _answering(twin, policy, guard, desk, progress)
+            if answers
+            else _plainly(twin, policy, guard, progress)
+        )
+    if calls:  # who cannot answer refuses
+        record = replace(record, extra={**record.extra, **desk.extra()})
     if progress is not None:
         progress(1.0)
     if notes is not None:
-        notes += guard.sentences(world.timeline.when)
+        notes += [*guard.sentences(world.timeline.when), *said, *desk.sentences()]
     return record
 
 
@@ -64,6 +93,27 @@ def _plainly(twin: Twin, policy: Policy, guard: Guard, progress: Callable[[float
         plan = policy.decide(twin.read())
         energy = {name: twin.state[name] for name in names}
         twin.apply(guard.project(k, twin.base_kw[:, k], energy, dict(plan.setpoints_kw)))
+        if progress is not None and k % PROGRESS_EVERY == 0:
+            progress(k / n)
+    return twin.record()
+
+
+def _answering(
+    twin: Twin, policy: Policy, guard: Guard, desk: Desk, progress: Callable[[float], None] | None
+) -> Record:
+    """Interval by interval with calls: the plan passes the guard, then awards are held beside it as far as there is
+    room, and what they call passes the guard again."""
+    n, names = twin.timeline.n, [o.name for o in twin.stores]
+    for k in range(n):
+        plan = policy.decide(desk.show(twin.read()))
+        desk.take(k, plan)
+        energy = {name: twin.state[name] for name in names}
+        allowed = guard.project(k, twin.base_kw[:, k], energy, dict(plan.setpoints_kw))
+        called = desk.hold(k, twin, guard, allowed)
+        if called is not None:
+            energy = {name: twin.state[name] for name in names}
+            allowed = guard.project(k, twin.base_kw[:, k], energy, called)
+        twin.apply(allowed)
         if progress is not None and k % PROGRESS_EVERY == 0:
             progress(k / n)
     return twin.record()

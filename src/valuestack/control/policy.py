@@ -17,7 +17,8 @@ class Setting:
     """What is public before the first interval: the calendar, the assets, and what the streams ask.
 
     terms: over the whole timeline (a tariff's schedule is known ahead; its events only as facts).
-    import_limit_kw, export_limit_kw: of the interconnection, numbers or (n,).
+    import_limit_kw, export_limit_kw: of the interconnection, numbers or (n,). streams: reasons beyond the tariff, for
+    policies that answer calls; what they may say ahead is in their terms for a view.
     """
 
     timeline: Timeline
@@ -25,11 +26,16 @@ class Setting:
     terms: Sequence[Term]
     import_limit_kw: float | Kw = inf
     export_limit_kw: float | Kw = 0.0
+    streams: Sequence[Any] = ()
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """A way to decide. One file a kind; all scenario lanes at once."""
+    """A way to decide. One file a kind; all scenario lanes at once.
+
+    A policy with `answers = True` is shown the calls of the streams (`View.calls`) and answers in its plans; for all
+    others every call goes unanswered. They run one lane at a time.
+    """
 
     kind: ClassVar[str]
 

@@ -23,10 +23,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..dispatch import Record, View, World
+from ..dispatch import Call, Record, View, World
 from ..ledger import Entry
 from ..terms import Block, Claim, Payment, Term
-from ..timeline import Kw
+from ..timeline import Kw, Timeline
 
 Cause = Literal["outage", "storm warning", "reserve", "production", "safety", "warranty"]
 
@@ -224,6 +224,11 @@ class Contracted:
     def observe(self, state: Any, record: Record, k: int) -> Any:
         """The stream's own."""
         return self.inner.observe(state, record, k)
+
+    def calls(self, world: World, timeline: Timeline) -> Sequence[Call]:
+        """The stream's own: a contract shares money, not what the market asks."""
+        said = getattr(self.inner, "calls", None)
+        return () if said is None else tuple(said(world, timeline))
 
     def terms(self, view: View) -> Sequence[Term]:
         """The stream's terms at the owner's share. The clauses of `dispatch` bind the counterparty's own calls, not

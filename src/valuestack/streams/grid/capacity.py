@@ -19,6 +19,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from ...dispatch import Call as Asked
 from ...dispatch import Record, View, World
 from ...errors import DataError, InputError
 from ...ledger import Entry
@@ -115,6 +116,24 @@ class Capacity(Enrolled):
                 "shortfall_usd_per_kwh: assessments charge what is missing; give the rate of the delivery year"
             )
         return out
+
+    def calls(self, world: World, timeline: Timeline) -> Iterator[Asked]:
+        """Performance assessments with the product's notice; a commitment is no choice."""
+        rules = self.rules(timeline)
+        for c in calls_on(timeline, self.assessments, rules.notice_h or 0.0, self.name):
+            on = self.as_of or timeline.when(c.first).date()
+            yield Asked(
+                stream=self.name,
+                name=timeline.when(c.first).isoformat()[:16],
+                first=c.first,
+                n=c.n,
+                known=max(0, c.known),
+                answer=c.first,
+                kw=self.ucap_kw(rules, on) * self.balancing_frac,
+                assets=self.assets,
+                mandatory=True,
+                penalty_usd_per_kwh=self.shortfall_usd_per_kwh or 0.0,
+            )
 
     # --- ValueStream -----------------------------------------------------------------------------
 

@@ -155,6 +155,7 @@ class RegulationRule(_Part):
     nothing; a mean score over rolling_h award hours below disqualified_below_frac ends the awards. block_h: the award
     stays constant. sustain_h: energy that must stand behind it. signal_up_frac, signal_down_frac: energy asked
     per kW and hour. imports_only: nothing is paid while the meter does not import. score: how performance is scored.
+    gate_h: hours before a day begins by which its awards are offered, none = not stated.
     """
 
     direction: Literal["both", "apart"]
@@ -170,6 +171,7 @@ class RegulationRule(_Part):
     qualify_frac: float = Field(default=0.0, ge=0, le=1)
     score: Literal["classic", "precision", "none"] = "none"
     imports_only: bool = False
+    gate_h: float | None = Field(default=None, ge=0, le=168)
 
 
 class Step(_Part):

@@ -16,13 +16,14 @@ energy is settled by the retail tariff, and self-scheduled offers earn no opport
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from math import inf
+from itertools import pairwise
+from math import ceil, inf
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ...dispatch import Record, View, World
+from ...dispatch import Call, Record, View, World
 from ...errors import InputError
 from ...ledger import Entry
 from ...terms import Claim, Term
@@ -31,6 +32,8 @@ from ..stream import Place
 from .enrolment import Amount, Enrolled, believed, happened, lane, month_names, series_clauses
 from .performance import SCORERS, Score
 from .product import Product, RegulationRule
+
+GATE_H = 12.0  # of a product that states none: noon of the day before
 
 
 class Leg(BaseModel):
@@ -54,8 +57,9 @@ class Regulation(Enrolled):
     Haircuts: price_haircut_frac for prices that fall because of the offer, idle_frac for hours that are offered and not
     cleared, untracked_frac for held hours that earn nothing (lost signal, recharge). sustain_h, signal_up_frac,
     signal_down_frac: in place of the product's; up above down drains the store (drift). exposure_frac: share of the
-    downward award that the billed peak sees; 1 = a full call in the worst interval. may_share: claims that may
-    hold the same kW.
+    downward award that the billed peak sees; 1 = a full call in the worst interval. gate_h: hours before
+    a day begins by which a controller offers its awards, in place of the product's. may_share: claims that may hold the
+    same kW.
 
     >>> r = Regulation(both=Leg(capability_usd_per_kw_h=0.02, performance_usd_per_kw_h=0.002), score_frac=0.95)
     >>> r.name, r.product
@@ -79,6 +83,7 @@ class Regulation(Enrolled):
     signal_up_frac: float | None = Field(default=None, ge=0, le=1)
     signal_down_frac: float | None = Field(default=None, ge=0, le=1)
     exposure_frac: float = Field(default=1.0, ge=0, le=1)
+    gate_h: float | None = Field(default=None, ge=0, le=168)
     may_share: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -155,6 +160,44 @@ class Regulation(Enrolled):
         if rule.score == "none":
             raise InputError(f"{self.name}: {self.product} states no scoring rule; give score_frac")
         return SCORERS[rule.score](signal, response, step_s)
+
+    # --- calls -----------------------------------------------------------------------------------
+
+    def calls(self, world: World, timeline: Timeline) -> Iterator[Call]:
+        """Awards that may be offered for, a day and a direction at a time, asked at the gate. A day whose gate closed
+        before the timeline begins has none."""
+        rules = self.rules(timeline)
+        rule = _rule(rules)
+        gate = self.gate_h if self.gate_h is not None else rule.gate_h
+        gate = GATE_H if gate is None else gate
+        n = max(1, round(rule.block_h / timeline.step_h))
+        edges = np.flatnonzero(np.diff(timeline.day)) + 1
+        signal_up = rule.signal_up_frac if self.signal_up_frac is None else self.signal_up_frac
+        signal_down = rule.signal_down_frac if self.signal_down_frac is None else self.signal_down_frac
+        for first, until in pairwise((0, *edges.tolist(), timeline.n)):
+            asked = first - ceil(gate / timeline.step_h - 1e-9)
+            if asked < 0:
+                continue
+            for side, _ in self.legs:
+                title = _title(side)
+                yield Call(
+                    stream=self.name,
+                    name=f"{title} {timeline.when(first):%Y-%m-%d}",
+                    first=first,
+                    n=until - first,
+                    known=asked,
+                    answer=asked,
+                    direction=side,
+                    kw=self.max_kw,
+                    least_kw=0.0 if self.aggregated else rules.min_kw,
+                    block=n,
+                    claim=f"{self.name}/{title}",
+                    assets=self.assets,
+                    sustain_h=rule.sustain_h if self.sustain_h is None else self.sustain_h,
+                    up_frac=0.0 if side == "down" else signal_up,
+                    down_frac=0.0 if side == "up" else signal_down,
+                    exposure_frac=0.0 if side == "up" else self.exposure_frac,
+                )
 
     # --- ValueStream -----------------------------------------------------------------------------
 

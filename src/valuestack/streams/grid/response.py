@@ -25,6 +25,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field, model_validator
 
+from ...dispatch import Call as Asked
 from ...dispatch import Record, View, World
 from ...errors import DataError, InputError
 from ...finding import Finding
@@ -247,6 +248,43 @@ class Responding(Enrolled):
         worth = price >= np.maximum(0.0 if least is None else least, self.call_from_usd_per_kwh)
         return runs_of((worth & rules.window(t, self.days_off(t))).astype(np.float64))
 
+    def calls(self, world: World, timeline: Timeline) -> Iterator[Asked]:
+        """Calls as a controller is told of them: with the product's notice, or where a series marks them as far ahead
+        as the series is published. A programme that charges what is missing, or pays capacity by performance, is
+        mandatory; one that its owner calls is not."""
+        rules = self.rules(timeline)
+        rule, n = _rule(rules), timeline.n
+        if self.nominated_kw is None and self.events == ():
+            return
+        price_of = self.energy_price(rules)
+        price = happened(price_of, world, n)
+        least = (
+            None
+            if self.net_benefits_usd_per_kwh is None
+            else happened(self.net_benefits_usd_per_kwh, world, n)
+        )
+        flag = happened(self.events, world, n) if isinstance(self.events, str) else None
+        named = self.events if isinstance(self.events, str) else price_of
+        lead_h = world.series[named].lead_h if isinstance(named, str) else None
+        firm = rule.measure == "firm_service_level"
+        rate = (self.shortfall_usd_per_kwh or 0.0) if rule.shortfall or firm else 0.0
+        for c in self._told(rules, timeline, flag, price, least):
+            known = c.known
+            if not isinstance(self.events, tuple):
+                known = 0 if lead_h is None else c.first - int(lead_h / timeline.step_h + 1e-9)
+            yield Asked(
+                stream=self.name,
+                name=timeline.when(c.first).isoformat()[:16],
+                first=c.first,
+                n=c.n,
+                known=max(0, known),
+                answer=c.first,
+                kw=inf if self.nominated_kw is None or firm else self.nominated_kw / self.loss_frac,
+                assets=self.assets,
+                mandatory=not rule.self_called and (rate > 0 or rule.capacity != "none"),
+                penalty_usd_per_kwh=rate * (1.0 if firm else self.loss_frac),
+            )
+
     def _series_over(self, view: View, amount: Amount | None) -> Kw | None:
         """A series over intervals 0 .. k + n of the view: what was, then what is believed."""
         if amount is None:
@@ -430,6 +468,14 @@ class Responding(Enrolled):
 
     # --- settlement ------------------------------------------------------------------------------
 
+    def _offered(self, rules: Product, told: list[Called], record: Record) -> list[Called]:
+        """Calls that were made: where the owner calls, those that a controller took, if one was asked."""
+        taken = record.extra.get(f"{self.name}/accepted")
+        if taken is None or not _rule(rules).self_called:
+            return told
+        on = lane(np.asarray(taken), "accepted") > 0.5
+        return [c for c in told if on[c.first]]
+
     def settle(self, record: Record, world: World) -> Iterable[Entry]:
         """Energy, shortfall and capacity from metered intervals, call by call and season by season."""
         t = record.timeline
@@ -444,7 +490,7 @@ class Responding(Enrolled):
             else happened(self.net_benefits_usd_per_kwh, world, t.n)
         )
         flag = happened(self.events, world, t.n) if isinstance(self.events, str) else None
-        told = self._told(rules, t, flag, price, least)
+        told = self._offered(rules, self._told(rules, t, flag, price, least), record)
         net = lane(np.asarray(record.net_kw), "net_kw")
         temperature = None if self.temperature is None else happened(self.temperature, world, t.n)
         reference = _Reference(self, rules, t, net, told, temperature, record.quality)
