@@ -7,7 +7,7 @@ idle_kw is drawn at the meter at all times on top.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -23,38 +23,11 @@ from ..flows import Backup, Capability, Given, Store
 from ..ledger import Entry
 from ..timeline import Kw
 from ._schedule import IntervalFile
-from .wear.rainflow import count
+from .wear.rainflow import Cycles, count
 from .wear.stress import Stress, load_stress
+from .wear.warranty import Spent, Trace, Warranty, moved_kw, spent, within
 
 SEGMENTS = 8  # depth segments where wear = 'segments'; the error against rainflow falls with their number
-
-
-class Warranty(BaseModel):
-    """What the maker warrants against; each limit is optional.
-
-    years: the term; cycles_per_y, cycles_per_day: full equivalent cycles; throughput_mwh over the term, discharged
-    at the meter; mean_soc_frac: highest allowed yearly mean; min_soc_frac: lowest allowed state of charge;
-    max_kw_per_kwh: highest power over nameplate energy (C-rate); min_capacity_frac: what is warranted to be left
-    at the end of the term.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    years: float | None = Field(default=None, gt=0)
-    cycles_per_y: float | None = Field(default=None, gt=0)
-    cycles_per_day: float | None = Field(default=None, gt=0)
-    throughput_mwh: float | None = Field(default=None, gt=0)
-    mean_soc_frac: float | None = Field(default=None, gt=0, le=1)
-    min_soc_frac: float | None = Field(default=None, gt=0, lt=1)
-    max_kw_per_kwh: float | None = Field(default=None, gt=0)
-    min_capacity_frac: float | None = Field(default=None, gt=0, lt=1)
-
-    @model_validator(mode="after")
-    def _has_a_term(self) -> Warranty:
-        for key in ("throughput_mwh", "min_capacity_frac"):
-            if getattr(self, key) is not None and self.years is None:
-                raise ValueError(f"{key} is over the warranty's term; give years too")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,18 +436,19 @@ class Battery(BaseModel):
     # --- wear ------------------------------------------------------------------------------------
 
     def worn(self, record: Record) -> Worn:
-        """What a record (one lane) did to the battery."""
+        """What a record (one lane) did to the battery, with what a market's signal moved inside its intervals."""
         from .wear.fade import fade
 
         stored, h = np.asarray(record.stored_kwh[self.name], dtype=float), record.timeline.step_h
-        power = np.asarray(record.asset_kw[self.name], dtype=float) - self.idle_kw
+        into_kw, out_kw = self._moved_kw(record)
         soc = np.concatenate(([self.start_kwh], stored)) / self.left_kwh
-        out_kwh = float(np.maximum(-power, 0.0).sum() * h)
-        used = self.stress.life_used_frac(count(soc)) if self.wear != "none" else 0.0
+        inside = self.inside(record)
+        out_kwh = float(out_kw.sum() * h)
+        used = self.stress.life_used_frac(count(soc) + inside) if self.wear != "none" else 0.0
         span_y = record.timeline.hours / 8760
-        one = fade(self.stress, soc[1:], self.temperature_c, h, years=1.0)
+        one = fade(self.stress, soc[1:], self.temperature_c, h, years=1.0, inside=inside)
         cycles = out_kwh / (self.energy_kwh * self.efficiencies[1])
-        fastest = float(np.abs(power).max()) / self.energy_kwh
+        fastest = float(np.maximum(into_kw, out_kw).max()) / self.energy_kwh
         uses = self._uses(out_kwh / span_y, cycles / span_y, float(soc.mean()), fastest)
         return Worn(
             out_kwh,
@@ -482,9 +456,56 @@ class Battery(BaseModel):
             used,
             used * self.replacement_usd_per_kwh * self.energy_kwh,
             1 - one.capacity_frac,
-            (*uses, *self._lost(soc[1:], h)),
+            (*uses, *self._lost(record)),
             one.findings,
         )
+
+    def _moved_kw(self, record: Record) -> tuple[Kw, Kw]:
+        """Power in and out [kW], calls of a signal with them: 'called up' and 'called down' of the record's extra."""
+        none = np.zeros(record.timeline.n)
+        up, down = (
+            np.asarray(record.extra.get(f"{self.name}/called {way}", none), dtype=float)
+            for way in ("up", "down")
+        )
+        return moved_kw(np.asarray(record.asset_kw[self.name], dtype=float) - self.idle_kw, up, down)
+
+    def inside(self, record: Record) -> Cycles:
+        """Cycles within the intervals of a record (one lane), which its states of charge do not show."""
+        into_kw, out_kw = self._moved_kw(record)
+        soc = np.asarray(record.stored_kwh[self.name], dtype=float) / self.left_kwh
+        return within(into_kw, out_kw, soc, self.efficiencies, record.timeline.step_h, self.left_kwh)
+
+    def trace(self, record: Record) -> Trace:
+        """Its use in a record (one lane), as a warranty counts it."""
+        into_kw, out_kw = self._moved_kw(record)
+        return Trace(
+            record.timeline,
+            out_kw,
+            np.maximum(into_kw, out_kw),
+            np.asarray(record.stored_kwh[self.name], dtype=float) / self.left_kwh,
+            self.energy_kwh,
+            self.energy_kwh * self.efficiencies[1],
+        )
+
+    def capacity_after(self, record: Record) -> Callable[[float], float]:
+        """Share of the rated capacity left after so many years of the use in a record (one lane)."""
+        from .wear.fade import fade
+
+        soc, inside = (
+            np.asarray(record.stored_kwh[self.name], dtype=float) / self.left_kwh,
+            self.inside(record),
+        )
+
+        def left(years: float) -> float:
+            return fade(
+                self.stress, soc, self.temperature_c, record.timeline.step_h, years=years, inside=inside
+            ).capacity_frac
+
+        return left
+
+    def spent(self, record: Record) -> Spent:
+        """Its warranty as a ledger, were the use of a record (one lane) to go on; see wear/warranty.py."""
+        return spent(self.trace(record), self.warranty, self.capacity_after(record))
 
     def _uses(
         self, out_kwh_per_y: float, cycles_per_y: float, mean_soc: float, kw_per_kwh: float
@@ -506,14 +527,12 @@ class Battery(BaseModel):
             out.append(Use(name, used, limit, unit, years))
         return tuple(out)
 
-    def _lost(self, soc: Kw, step_h: float) -> tuple[Use, ...]:
+    def _lost(self, record: Record) -> tuple[Use, ...]:
         """Capacity lost at the end of the warranty's term against what may be lost."""
-        from .wear.fade import fade
-
         w = self.warranty
         if w.min_capacity_frac is None or w.years is None:
             return ()
-        lost = 1 - fade(self.stress, soc, self.temperature_c, step_h, years=w.years).capacity_frac
+        lost = 1 - self.capacity_after(record)(w.years)
         name = f"capacity lost after {w.years:g} years"
         return (Use(name, lost, 1 - w.min_capacity_frac, "of nameplate"),)
 
@@ -521,10 +540,7 @@ class Battery(BaseModel):
         """The same battery after years of the use in a record (one lane): capacity by calendar and cycling fade.
 
         Errors: InputError where nothing would be left of it."""
-        from .wear.fade import fade
-
-        soc = np.asarray(record.stored_kwh[self.name], dtype=float) / self.left_kwh
-        left = fade(self.stress, soc, self.temperature_c, record.timeline.step_h, years=years).capacity_frac
+        left = self.capacity_after(record)(years)
         if left <= 0:
             raise InputError(
                 f"{self.name}: nothing of its capacity is left after {years:g} years of this use"

@@ -34,8 +34,9 @@ def wear_of(asset: Any, record: Record, *, years: int, **upkeep: Any) -> tuple[W
     if soc.ndim != 1:
         raise DataError(f"{asset.name}: its state of charge has shape {soc.shape}; take one lane")
     soc = soc / float(asset.energy_kwh)
+    inside = asset.inside(record) if hasattr(asset, "inside") else None
     each = [
-        fade(asset.stress, soc, asset.temperature_c, record.timeline.step_h, years=float(y))
+        fade(asset.stress, soc, asset.temperature_c, record.timeline.step_h, years=float(y), inside=inside)
         for y in range(1, years + 1)
     ]
     left = np.minimum.accumulate(np.clip([f.capacity_frac for f in each], 0.0, 1.0))

@@ -65,6 +65,8 @@ class Compiled:
             name: {f: expr.value(x) for f in names if (expr := getattr(part, f)) is not None}
             for name, part in self.parts.items()
         }
+        for name, calls in self.held.called.items():  # what a record of the plan needs to count wear
+            assets[name] |= {"called up": calls.up.value(x), "called down": calls.down.value(x)}
         return Flows(
             self.horizon,
             self.meter.net.value(x),

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from valuestack.assets.battery import Battery, Warranty
+from valuestack.assets.battery import Battery
+from valuestack.assets.wear.warranty import Warranty
 from valuestack.dispatch import Foresight, Record, Series, View, World
 from valuestack.timeline import Timeline
 

@@ -51,8 +51,17 @@ def calendar_capacity_frac(
     return min(1.0, float(c["q0"] - loss))
 
 
-def fade(stress: Stress, soc_frac: Kw, temperature_c: Kw | float, step_h: float, *, years: float) -> Fade:
-    """Fade after `years` of a trace of state of charge (n,) that repeats itself."""
+def fade(
+    stress: Stress,
+    soc_frac: Kw,
+    temperature_c: Kw | float,
+    step_h: float,
+    *,
+    years: float,
+    inside: Cycles | None = None,
+) -> Fade:
+    """Fade after `years` of a trace of state of charge (n,) that repeats itself. inside: cycles within its intervals,
+    which it does not show."""
     if not years > 0:
         raise InputError(f"years: {years!r} should be above 0")
     span_y = soc_frac.size * step_h / 8760
@@ -60,14 +69,17 @@ def fade(stress: Stress, soc_frac: Kw, temperature_c: Kw | float, step_h: float,
     calendar = calendar_capacity_frac(stress, soc_frac, temperature_c, step_h, repeats)
     findings = _outside(stress, soc_frac, temperature_c)
     if stress.curves:
-        cycling, beyond = _by_curves(stress.curves, soc_frac, repeats)
+        cycling, beyond = _by_curves(stress.curves, soc_frac, repeats, inside)
         findings += _beyond(stress, beyond)
     else:
-        cycling = 1 - (1 - stress.end_of_life_frac) * stress.life_used_frac(count(soc_frac)) * repeats
+        all_cycles = count(soc_frac) if inside is None else count(soc_frac) + inside
+        cycling = 1 - (1 - stress.end_of_life_frac) * stress.life_used_frac(all_cycles) * repeats
     return Fade(years, calendar, cycling, max(0.0, calendar + cycling - 1), findings)
 
 
-def _by_curves(curves: tuple[Curve, ...], soc_frac: Kw, repeats: float) -> tuple[float, float]:
+def _by_curves(
+    curves: tuple[Curve, ...], soc_frac: Kw, repeats: float, inside: Cycles | None = None
+) -> tuple[float, float]:
     """Capacity by cycling after a trace that is repeated, and the share of its cost past the last tested cycle.
 
     The residue is carried over the seams; of a broken last repeat the cost is taken by its share.
@@ -79,6 +91,8 @@ def _by_curves(curves: tuple[Curve, ...], soc_frac: Kw, repeats: float) -> tuple
         new = Cycles(
             *(x[before:] for x in (counter.closed.range_, counter.closed.mean, counter.closed.count))
         )
+        if inside is not None:
+            new = new + inside
         if done + 1 >= repeats:
             new = new + counter.residue()
         cost, tested = _cost(curves, new, seen)
