@@ -13,7 +13,7 @@ a store whose true efficiency is worse than believed may fall below it by the di
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import inf
 from typing import Any
@@ -141,6 +141,18 @@ class Guard:
         if np.any(np.abs(power - asked) > 1e-9):
             self.note("limits")
         return power
+
+    def narrow(self, name: str, low_kwh: Kw, high_kwh: Kw) -> None:
+        """Keep a store within energies at interval boundaries, (n + 1,), beside what it is kept to already. A floor is
+        reached in time; above `high` it is not charged further, and nothing forces it down. Where the reserve asks for
+        more than `high`, the reserve holds."""
+        s = self.stores[name]
+        gain = s.charge_efficiency_frac
+        floor = reachable_floor(np.maximum(s.floor_kwh, low_kwh), s.charge_kw, gain, self.step_h, s.floor_kwh)
+        high = np.maximum(np.minimum(s.high_kwh, high_kwh), floor)
+        self.stores[name] = replace(
+            s, floor_kwh=np.minimum(floor, s.high_kwh), high_kwh=np.minimum(high, s.high_kwh)
+        )
 
     def note(self, what: str, times: int = 1) -> None:
         """Count interventions."""

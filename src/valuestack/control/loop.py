@@ -61,11 +61,13 @@ def run(
             f"{policy.kind}: calls are answered in one lane at a time; run each scenario by itself"
         )
     setting = Setting(
-        world.timeline, assets, terms, import_limit_kw, export_limit_kw, streams if answers else ()
+        world.timeline, assets, terms, import_limit_kw, export_limit_kw, streams if answers else (), True
     )
     policy.prepare(setting)
     guard = guard_for(twin.stores, n, world.timeline.step_h, import_limit_kw, export_limit_kw, reserve_kwh)
     guard.given, guard.may_cut = twin.given, twin.may_cut
+    for name, (low, high) in getattr(policy, "windows_kwh", dict)().items():
+        guard.narrow(name, low, high)
     # A kernel follows the belief; a battery with an efficiency curve does not.
     plain = all(getattr(a, "truth_is_belief", True) for a in assets)
     kernel = getattr(policy, "kernel", None) if compiled and telemetry and plain and not answers else None

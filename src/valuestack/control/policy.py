@@ -18,7 +18,8 @@ class Setting:
 
     terms: over the whole timeline (a tariff's schedule is known ahead; its events only as facts).
     import_limit_kw, export_limit_kw: of the interconnection, numbers or (n,). streams: reasons beyond the tariff, for
-    policies that answer calls; what they may say ahead is in their terms for a view.
+    policies that answer calls; what they may say ahead is in their terms for a view. simulated: the plant is a twin;
+    whoever runs a policy must say so, for some may never be run on anything else.
     """
 
     timeline: Timeline
@@ -27,6 +28,7 @@ class Setting:
     import_limit_kw: float | Kw = inf
     export_limit_kw: float | Kw = 0.0
     streams: Sequence[Any] = ()
+    simulated: bool = False
 
 
 @runtime_checkable
@@ -34,7 +36,8 @@ class Policy(Protocol):
     """A way to decide. One file a kind; all scenario lanes at once.
 
     A policy with `answers = True` is shown the calls of the streams (`View.calls`) and answers in its plans; for all
-    others every call goes unanswered. They run one lane at a time.
+    others every call goes unanswered. They run one lane at a time. One with `windows_kwh()` names, once prepared, the
+    energies (low, high), (n + 1,) by store, within which it may be obeyed: the guard is narrowed to them.
     """
 
     kind: ClassVar[str]

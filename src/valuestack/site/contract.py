@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..assets.wear.warranty import moved_kw
 from ..dispatch import Call, Record, View, World
 from ..ledger import Entry
 from ..terms import Block, Claim, Payment, Term
@@ -302,7 +303,10 @@ class Contracted:
         c = self.contract
         if not c.wear.usd_per_mwh or c.asset is None or c.asset not in record.asset_kw:
             return
-        mwh = float(np.maximum(-record.asset_kw[c.asset], 0.0).sum()) * record.timeline.step_h / 1000
+        none = np.zeros(record.timeline.n)
+        up, down = (record.extra.get(f"{c.asset}/called {way}", none) for way in ("up", "down"))
+        _, out_kw = moved_kw(record.asset_kw[c.asset], up, down)
+        mwh = float(out_kw.sum()) * record.timeline.step_h / 1000
         cycle = f"{record.timeline.start:%Y-%m-%d}/{record.timeline.end:%Y-%m-%d}"
         yield self._entry(cycle, "wear paid", c.wear.usd_per_mwh * mwh, mwh, "for each MWh discharged", "MWh")
 

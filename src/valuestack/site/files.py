@@ -56,6 +56,12 @@ def load(written: str | Path | Mapping[str, Any]) -> Site:
     return _build(values, path, path.parent, str(path))
 
 
+def load_values(values: Mapping[str, Any], like: Site) -> Site:
+    """A site from plain values of the same shape, with the files and the name of another that it is made from."""
+    folder = Path.cwd() if like.path is None else like.path.parent
+    return _build(dict(values), like.path, folder, like.name)
+
+
 def _find(path: Path) -> Path:
     if path.is_dir():
         if (path / "site.toml").is_file():

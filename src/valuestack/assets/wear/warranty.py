@@ -177,7 +177,7 @@ def _tiled(values: Kw, n: int) -> Kw:
 def _days(trace: Trace) -> tuple[np.ndarray[Any, Any], Kw]:
     """Number of the local day of each interval, from 0, and the cycles of each."""
     day = trace.timeline.day - trace.timeline.day[0]
-    return day, np.bincount(day, weights=trace.cycles)
+    return day, np.bincount(day, weights=trace.cycles).astype(np.float64)
 
 
 def year_uses(trace: Trace, years: float, capacity: Callable[[float], float] | None = None) -> list[YearUse]:
