@@ -299,6 +299,39 @@ def build_up(steps: Sequence[tuple[str, float]], whole: str) -> str:
     return out[0]
 
 
+def cycling(
+    cycles: Sequence[float] | np.ndarray[Any, Any],
+    more_usd: np.ndarray[Any, Any],
+    wear_usd: np.ndarray[Any, Any],
+    revenue_usd: np.ndarray[Any, Any],
+    worn_usd: np.ndarray[Any, Any],
+    own: float,
+) -> str:
+    """Marginal revenue and wear over cycles a year with their crossing, and the sums of both. cycles, revenue_usd,
+    worn_usd: (k,); more_usd, wear_usd: (k - 1,) between neighbours."""
+    x = np.asarray(cycles, dtype=float)
+    with _figure(9.0, 3.2) as (figure, out):
+        left, right = figure.subplots(1, 2)
+        left.stairs(more_usd, x, color=AFTER, lw=2.0, label="one more cycle earns", baseline=None)
+        left.stairs(wear_usd, x, color=BAD, lw=1.8, label="one more cycle wears", baseline=None)
+        right.plot(x, revenue_usd, color=AFTER, lw=1.9, marker="o", ms=3.5, label="revenue")
+        right.plot(x, worn_usd, color=BAD, lw=1.8, label="wear")
+        right.plot(x, revenue_usd - worn_usd, color=GOOD, lw=1.8, ls="--", label="revenue less wear")
+        for ax in (left, right):
+            ax.axvline(own, color=MUTED, lw=1.0, ls=":", label=f"the plan: {own:,.0f}")
+            ax.set_xlabel("full cycles a year")
+            _usd(ax)
+            _thousands(ax, "x")
+            ax.set_ylim(bottom=0.0)
+            ax.legend()
+        if more_usd.size:
+            # the first cycles may earn so much that nothing else could be read
+            left.set_ylim(0.0, float(min(more_usd.max(), 6.0 * max(wear_usd.max(), 1e-9))) * 1.08)
+        left.set(title="One more cycle", ylabel="USD a cycle")
+        right.set(title="All cycles", ylabel="USD a year")
+    return out[0]
+
+
 def _floor(low: float, high: float) -> float:
     """Where an axis of bills starts: at zero, or at a round figure below them if their steps are small."""
     if low <= 0 or high - low > 0.35 * high:

@@ -729,6 +729,7 @@ def render(study: Study, *, made: str = "") -> str:
 
     found = (
         _claims(study),
+        stack_page.conflicts(study),
         *stack_page.sections(study.stacks),
         _data(study),
         _bill(study),

@@ -261,7 +261,8 @@ class Study:
     head: sentences that must stand above every figure (unaudited, overridden, short or modelled data).
     saving = settled bill before - after [USD over the span]; `net` also takes off the wear counted.
     objective_usd, lower_bound_usd: of the bound's problem, all meters; span_y: length in years. stacks: all layers
-    in one plan (report.stacked.Stack), under the rules of today and, where a claim is dated, of then.
+    in one plan (report.stacked.Stack), under the rules of today and, where a claim is dated, of then. conflicts,
+    relaxed: by meter, what the bound's requirements ask in vain and which limits gave way in its plan.
     """
 
     name: str
@@ -280,6 +281,8 @@ class Study:
     claims: tuple[Comparison, ...] = ()
     sizes: SizeGrid | None = None
     stacks: tuple[Any, ...] = ()
+    conflicts: tuple[tuple[str, Any], ...] = ()
+    relaxed: tuple[tuple[str, Any], ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def saving_usd(self, case: Case) -> float:
@@ -365,6 +368,8 @@ class Study:
             "claims": [c.to_dict() for c in self.claims],
             "sizes": None if self.sizes is None else self.sizes.to_dict(),
             "stacks": [s.to_dict() for s in self.stacks],
+            "conflicts": [{"meter": meter, **asdict(c)} for meter, c in self.conflicts],
+            "relaxed": [{"meter": meter, **asdict(r)} for meter, r in self.relaxed],
             "assumptions": [a.to_dict() for a in self.assumptions],
             "findings": [f.to_dict() for f in self.findings],
             "seconds": dict(self.seconds),

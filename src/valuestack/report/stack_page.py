@@ -6,12 +6,15 @@ Nothing here computes money: it is read from the settled sets of layers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import fsum
 from typing import Any
 
 from ..ledger import LAYERS
+from ..stack.cycling import Cycling
 from . import figures, tables
 from .parts import Card, Part, Section, figure, table, text
-from .stacked import REALISABLE_FRAC, Stack
+from .result import Study
+from .stacked import REALISABLE_FRAC, ItemShare, Stack, Subset, clash_rows, relaxed_rows
 from .tables import Column, Table, show_usd
 
 
@@ -36,12 +39,54 @@ def sections(stacks: Sequence[Stack]) -> list[Section]:
     if not stacks:
         return []
     now = stacks[0]
-    out = [_layers(now), *_bridge(stacks), _meeting(now)]
+    out = [_layers(now), _shares(now), *_bridge(stacks), _meeting(now), *_cycling(now)]
     for name, found in now.extra.items():
         out.append(_extra(name, found))
     for title, rows in now.tables.items():
         out.append(Section(title.replace(" ", "-"), title, (table(tables.of_rows(rows)),)))
     return out
+
+
+def conflicts(study: Study) -> Section | None:
+    """What cannot be had, found before solving, and what gave way so that there is a plan; None where nothing is asked
+    beyond a tariff and nothing of it is in the way."""
+    if study.stacks:
+        told = [(f"rules of {s.as_of:%d %B %Y}", s.conflicts, s.relaxed) for s in study.stacks]
+    else:
+        told = [("", study.conflicts, study.relaxed)]
+    clashing, bent = any(c for _, c, _ in told), any(r for _, _, r in told)
+    if not study.stacks and not clashing and not bent:
+        return None
+    parts: list[Part] = []
+    if not clashing and not bent:
+        parts.append(
+            text(
+                "Every requirement was held against the most that the assets can do for it before anything was solved: "
+                "no conflict was found, and no limit had to give way in the plan."
+            )
+        )
+    for when, found, relaxed in told:
+        tail = f", {when}" if when else ""
+        if found:
+            parts.append(
+                table(
+                    tables.of_rows(clash_rows(found)),
+                    f"Conflicts before solving{tail}",
+                    "Each requirement by itself, against the most that the assets could do for it whatever else is asked.",
+                )
+            )
+        if relaxed:
+            parts.append(
+                table(
+                    tables.of_rows(relaxed_rows(relaxed)),
+                    f"What gave way in the plan{tail}, dearest first",
+                    "No plan meets every limit, so limits give way at a stated price, resilience and the interconnection "
+                    "last. The price says who yields first; it is no money, and in no sum of this page.",
+                )
+            )
+        elif found:
+            parts.append(text(f"Nothing had to give way in the plan{tail}.", "small"))
+    return Section("conflicts", "Conflicts before solving, and what gave way", tuple(parts))
 
 
 def sheets(stacks: Sequence[Stack]) -> list[tuple[str, Table]]:
@@ -53,6 +98,9 @@ def sheets(stacks: Sequence[Stack]) -> list[tuple[str, Table]]:
             (f"Layers {day}", layer_table(stack)),
             (f"Streams {day}", stream_table(stack)),
             (f"Sets of layers {day}", set_table(stack)),
+            (f"Shares by item {day}", share_table(stack)),
+            *((f"{title} {day}", rows) for title, rows in _way_sheets(stack)),
+            *((f"Cycles of {name} {day}", cycle_table(stack, c)) for name, c in stack.cycling.items()),
             (f"Services {day}", tables.ledger(stack.services)),
         ]
         for name, found in stack.extra.items():
@@ -92,6 +140,64 @@ def layer_table(stack: Stack) -> Table:
     return Table(columns, tuple(rows))
 
 
+def _way_sheets(stack: Stack) -> list[tuple[str, Table]]:
+    found = [("Conflicts", clash_rows(stack.conflicts)), ("Gave way", relaxed_rows(stack.relaxed))]
+    return [(title, tables.of_rows(rows)) for title, rows in found if rows]
+
+
+def share_table(stack: Stack) -> Table:
+    """Of what each layer's share is made, USD over the span; every sum is exact to the cent."""
+    columns = (
+        Column("layer"),
+        Column("item"),
+        Column("in the plan", "usd_cents"),
+        Column("part of the share", "usd_cents"),
+    )
+    rows: list[tuple[Any, ...]] = []
+    shares = stack.cent_shares_usd
+    for layer in stack.layers:
+        name = f"{layer} {LAYERS[layer]}"
+        mine = [i for i in stack.items if i.layer == layer]
+        many = len({i.stream for i in mine if i.own}) > 1 or layer > 1
+        for i in sorted((i for i in mine if i.own), key=lambda i: -abs(i.share_usd)):
+            if abs(i.share_usd) < 0.005 and abs(i.settled_usd or 0.0) < 0.005:
+                continue
+            rows.append((name, _said(i, many), i.settled_usd, i.share_usd))
+        for other in sorted({i.of_layer for i in mine if not i.own}):
+            moved = [i for i in mine if i.of_layer == other]
+            usd = fsum(i.share_usd for i in moved)
+            rows.append((name, f"moved in layer {other}, {LAYERS[other]}", None, usd))
+        rows.append((name, "share of the layer", None, shares[layer]))
+    rows.append(("whole", "value of the stacked plan, net", None, fsum(shares.values())))
+    return Table(columns, tuple(rows), sum_row=True)
+
+
+def _said(i: ItemShare, many: bool) -> str:
+    item = i.item.replace("_", " ")
+    return f"{i.stream}: {item}" if many else item
+
+
+def cycle_table(stack: Stack, c: Cycling) -> Table:
+    """Cycles a year, what they earn and wear a year, and what one more does."""
+    per_y = 1.0 / stack.span_y
+    return tables.of_rows(
+        [
+            {
+                "cycles_a_year": float(n),
+                "revenue_usd_per_y": float(r) * per_y,
+                "wear_usd_per_y": float(w) * per_y,
+                "one_more_earns_usd": None
+                if k >= len(c.marginal_revenue_usd)
+                else float(c.marginal_revenue_usd[k]) * per_y,
+                "one_more_wears_usd": None
+                if k >= len(c.marginal_wear_usd)
+                else float(c.marginal_wear_usd[k]) * per_y,
+            }
+            for k, (n, r, w) in enumerate(zip(c.cycles_per_y, c.revenue_usd, c.wear_usd, strict=True))
+        ]
+    )
+
+
 def stream_table(stack: Stack) -> Table:
     """Every stream of the stacked plan."""
     per_y = 1.0 / stack.span_y
@@ -111,6 +217,7 @@ def set_table(stack: Stack) -> Table:
         *(Column(f"layer {k}", "usd") for k in stack.layers),
         Column("wear, fuel, starts", "usd"),
         Column("value", "usd"),
+        Column("best within"),
     )
     rows = tuple(
         (
@@ -118,11 +225,20 @@ def set_table(stack: Stack) -> Table:
             *(s.layer_usd(k) * per_y if k in s.layers else None for k in stack.layers),
             s.operation_usd * per_y,
             s.total_usd * per_y,
+            _within(s),
         )
         for s in stack.subsets.values()
         if s.layers
     )
     return Table(columns, rows)
+
+
+def _within(s: Subset) -> str:
+    """How far the plan may be from the best."""
+    bent = f"; limits that gave way: {s.relaxed}" if s.relaxed else ""
+    if s.gap_frac is None or s.gap_usd is None:
+        return f"not known: the plan of {s.plan_of}{bent}"
+    return f"{s.gap_frac:.0e}, {show_usd(s.gap_usd)}{bent}"
 
 
 def item_table(stack: Stack) -> Table:
@@ -163,6 +279,47 @@ def _layers(stack: Stack) -> Section:
     ]
     parts += [text(r, "small") for r in stack.refused]
     return Section("layers", "All layers in one plan", tuple(parts))
+
+
+def _shares(stack: Stack) -> Section:
+    words = (
+        "Each layer's share is the mean of what it adds over all orders in which the layers could join (Shapley), and the "
+        "shares sum to the whole. Each is made of the layer's own items and of what its being in the plan moves in the "
+        "items of others; the parts sum to the share to the cent. USD over the span of the data."
+    )
+    return Section("shares", "Of what each layer's share is made", (text(words), table(share_table(stack))))
+
+
+def _cycling(stack: Stack) -> list[Section]:
+    if not stack.cycling:
+        return []
+    parts: list[Part] = []
+    for name, c in stack.cycling.items():
+        low = c.own_per_y
+        said = (
+            f"{name}: the plan gives {low:,.0f} full cycles a year, where one more earns just what it wears."
+        )
+        if c.notes:
+            said += f" {'; '.join(c.notes)[:1].upper()}{'; '.join(c.notes)[1:]}."
+        if not c.proved:
+            said += " Not every plan was proven best in the time there was, so the steps are rough."
+        parts += [
+            text(said),
+            figure(
+                figures.cycling(
+                    c.cycles_per_y,
+                    c.marginal_revenue_usd / stack.span_y,
+                    c.marginal_wear_usd / stack.span_y,
+                    c.revenue_usd / stack.span_y,
+                    c.wear_usd / stack.span_y,
+                    c.own_per_y,
+                ),
+                "What one more cycle a year earns and wears (left), and what all of them do against the fewest (right); "
+                "planned at several wear prices with the future known, by the plans' own prices.",
+            ),
+            table(cycle_table(stack, c), f"Cycles of {name}", folded=True),
+        ]
+    return [Section("cycles", "How much cycling pays", tuple(parts))]
 
 
 def _bridge(stacks: Sequence[Stack]) -> list[Section]:
@@ -218,7 +375,6 @@ def _meeting(stack: Stack) -> Section:
                 "change of the column's settled money when the row's layer joins the plan of the two",
             )
         )
-    parts += [text(c, "small") for c in (*stack.conflicts, *stack.relaxed)]
     return Section("meeting", "How the layers meet", tuple(parts))
 
 

@@ -255,7 +255,8 @@ def _stack(stack: Stack) -> RenderableType:
         rows("streams, USD a year", stream_table(stack), left=2),
     ]
     parts += [Text(f"refused: {r}", style="yellow") for r in stack.refused]
-    parts += [Text(f"relaxed: {r}", style="yellow") for r in stack.relaxed]
+    parts += [Text(f"conflict on {meter}: {c}", style="yellow") for meter, c in stack.conflicts]
+    parts += [Text(f"gave way on {meter}: {r}", style="yellow") for meter, r in stack.relaxed]
     for found in stack.extra.values():
         parts += [Text(str(s)) for s in getattr(found, "sentences", ())]
     return Group(*parts)

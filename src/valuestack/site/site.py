@@ -145,7 +145,8 @@ class StudyOptions(_Part):
     """policy: who decides in the realised case, with its options. wear_rounds: at most so many rounds to
     the fixed point of wear price. first_date, until_date: part of the data to study. telemetry: the policy
     sees the mean load of the running interval, as metering every minute or faster gives it; false = only of
-    the interval before."""
+    the interval before. time_limit_s: of solving, shared by the bound and every set of layers; where it ends, the best
+    plans so far stand, each with the gap that it reached."""
 
     policy: str = "threshold"
     policy_options: dict[str, Any] = Field(default_factory=dict)
@@ -153,6 +154,7 @@ class StudyOptions(_Part):
     wear_rounds: int = Field(default=4, ge=0, le=20)
     first_date: date | None = None
     until_date: date | None = None
+    time_limit_s: float = Field(default=600.0, gt=0)
     sizes: SizeOptions = SizeOptions()
 
 

@@ -17,10 +17,13 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial, floor, fsum
+from typing import TypeVar
 
 from ..ledger import Ledger, difference
 
 Player = Hashable
+P = TypeVar("P", bound=Hashable)
+I = TypeVar("I", bound=Hashable)
 Settled = Callable[[frozenset[Player]], Ledger]
 
 
@@ -101,6 +104,30 @@ def shapley(values_usd: Mapping[frozenset[Player], float], players: Sequence[Pla
         )
         for p in players
     }
+
+
+def item_shares(
+    money_usd: Mapping[frozenset[P], Mapping[I, float]], players: Sequence[P]
+) -> dict[P, dict[I, float]]:
+    """Of what each player's Shapley value is made: the Shapley value of every item's money by itself.
+
+    money_usd: by subset, what each item comes to (an item that is not there counts nothing). The Shapley value is
+    linear in the game (Shapley 1953, axiom of additivity), so the items of a player sum to its share exactly. An
+    item of another player shows what this one's being there moves in it.
+
+    >>> m = {frozenset(): {}, frozenset("a"): {"x": 4.0}, frozenset("b"): {"y": 2.0},
+    ...      frozenset("ab"): {"x": 3.0, "y": 2.0}}
+    >>> item_shares(m, "ab")
+    {'a': {'x': 3.5, 'y': 0.0}, 'b': {'x': -0.5, 'y': 2.0}}
+    """
+    items = list(dict.fromkeys(i for money in money_usd.values() for i in money))
+    out: dict[P, dict[I, float]] = {p: {} for p in players}
+    for item in items:
+        game = {frozenset[Player](s): money.get(item, 0.0) for s, money in money_usd.items()}
+        found = shapley(game, players)
+        for player in players:
+            out[player][item] = found[player]
+    return out
 
 
 def dividends(

@@ -7,6 +7,7 @@ controller can reach, never a forecast of it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -105,8 +106,8 @@ def optimise(
     load_kw, load_kvar: (n,) native load [kW, kvar]. offers: what the assets can do. terms: what streams
     and contracts ask. import_limit_kw, export_limit_kw: of the interconnection; 0 = no export. method:
     'auto' asks a fast kernel first, 'fast' insists on one, 'highs' on the general solver. gap: relative, for
-    integers. relax: prices at which hard limits give way where no plan meets them all (then `relaxed` of the
-    schedule names what did); None = such a problem is refused.
+    integers. time_limit_s: of the whole call, all rounds of it together. relax: prices at which hard limits give way
+    where no plan meets them all (then `relaxed` of the schedule names what did); None = such a problem is refused.
     Errors: InputError, ConflictError (before solving), InfeasibleError (with owners), SolverError.
     """
     if method not in ("auto", "fast", "highs"):
@@ -147,6 +148,12 @@ class _Asked:
     gap: float
     time_limit_s: float
     progress: Progress | None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left_s(self) -> float:
+        """What is left of the time limit, never less than a second: the last round still makes a plan."""
+        return max(1.0, self.time_limit_s - (time.monotonic() - self.began))
 
     def compiled(self, short_usd_per_kw_h: float | None = None) -> Compiled:
         return compile_problem(
@@ -163,7 +170,7 @@ class _Asked:
     def options(self) -> Options:
         from ..solve.highs import Options
 
-        return Options(gap=self.gap, time_limit_s=self.time_limit_s, progress=self.progress)
+        return Options(gap=self.gap, time_limit_s=self.left_s, progress=self.progress)
 
 
 def _planned(asked: _Asked) -> Schedule:
@@ -184,14 +191,26 @@ def _planned(asked: _Asked) -> Schedule:
             return found
         reason = found
     compiled = asked.compiled()
+    rounded: Schedule | None = None
     if asked.method != "highs":
         answer = _staged(compiled, asked, reason)
         if isinstance(answer, Schedule):
-            return answer
+            if answer.proved or asked.gap >= ROUGH or asked.method == "fast":
+                return answer
+            rounded, answer = answer, f"rounding its switches ends at a wider gap: {'; '.join(answer.why)}"
         reason = answer
         if asked.method == "fast":
             raise InputError(f"the fast methods do not take this problem: {reason}; use method='auto'")
-    return _by_highs(compiled, asked, reason)
+    try:
+        found = _by_highs(compiled, asked, reason)
+    except SolverError:
+        if rounded is None:
+            raise
+        return rounded  # the plan that there was time for, with its gap
+    if rounded is None or found.proved:
+        return found
+    better = found if found.objective_usd <= rounded.objective_usd else rounded
+    return replace(better, lower_bound_usd=max(found.lower_bound_usd, rounded.lower_bound_usd))
 
 
 def _explained(asked: _Asked, error: ConflictError | InfeasibleError) -> ConflictError | InfeasibleError:
@@ -268,12 +287,11 @@ def _staged(compiled: Compiled, asked: _Asked, reason: str) -> Schedule | str:
             return _schedule(compiled, Solution(x, lower, lower, duals, None), said)
         why = found
     elif may_round(compiled) is None:
-        rounded = by_relaxing(compiled, asked.gap, asked.time_limit_s, asked.progress)
+        share = 1.0 if asked.gap >= ROUGH else 0.5  # below that gap the general solver has its turn, too
+        rounded = by_relaxing(compiled, asked.gap, share * asked.left_s, asked.progress)
         if not isinstance(rounded, str):
             x, duals, lower, how, reached = rounded
-            if reached or asked.gap >= ROUGH:
-                return _schedule(compiled, Solution(x, lower, lower, None, None, reached), how)
-            rounded = f"rounding its switches ends at a wider gap: {how}"
+            return _schedule(compiled, Solution(x, lower, lower, None, None, reached), how)
         why = f"{why}; {rounded}"
     return f"{reason}; {why}"
 
@@ -413,7 +431,7 @@ def _by_highs(
     compiled: Compiled, asked: _Asked, reason: str, short_usd_per_kw_h: float | None = None
 ) -> Schedule:
     exclusive: dict[str, Mask] = {}
-    n, options = asked.horizon.n, asked.options()
+    n = asked.horizon.n
     for k in range(ROUNDS):
         if k:
             compiled = compile_problem(
@@ -427,7 +445,7 @@ def _by_highs(
                 exclusive=exclusive,
                 short_usd_per_kw_h=short_usd_per_kw_h,
             )
-        solution = solve_compiled(compiled, options)
+        solution = solve_compiled(compiled, asked.options())
         both = at_once(compiled, solution.x)
         if not both:
             return _schedule(compiled, solution, f"HiGHS: {reason}", method="highs")

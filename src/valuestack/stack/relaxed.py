@@ -2,8 +2,9 @@
 
 1. The linear relaxation by the interior point. Its dual values prove a bound for the plan with switches too.
 2. Units run where the relaxation runs them by more than a threshold, runs and pauses prolonged to their least
-   times; awards with a least size are held where the relaxation holds half of it. With all switches set, what is
-   left is linear again: a plan. Several thresholds are tried.
+   times; awards with a least size are held where the relaxation holds half of it; where a maximum earns, the block
+   that is to set it is one that stands highest in the relaxation, or could. With all switches set, what is left is
+   linear again: a plan. Several thresholds are tried.
 3. While the gap is too wide, stretches of the year get their switches back and are solved by the general solver
    with all else of the switches as they stand, the costliest stretch first.
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from ..errors import InfeasibleError, SolverError
 from ..flows import Unit
-from ..solve.problem import Arrays, Columns, Floats, Mask
+from ..solve.problem import Arrays, Columns, Floats, Mask, Rows
 from .compile import Compiled
 from .offers import steps
 from .staged import NOISE, cost_usd, stages, tidied
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 THRESHOLDS = (0.5, 0.15, 0.9, 0.02, 2.0)  # shares of a running unit; the last one turns all off
 STRETCH = 1_440  # intervals that get their switches back at a time
 TAKEN = " taken"
+SET_BY, SET_BEFORE, ATTAINED, ONE = " set by", " set before", " attained", " one sets it"
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +58,7 @@ def suits(compiled: Compiled) -> str | None:
     if compiled.discs:
         return "apparent power bounds it by circles"
     for block in _switches(compiled):
-        if block.name.endswith(TAKEN) or _unit_of(compiled, block) is not None:
+        if block.name.endswith((TAKEN, SET_BY, SET_BEFORE)) or _unit_of(compiled, block) is not None:
             continue
         return f"{block.name} of {block.owner} is a choice that is not rounded"
     return None
@@ -144,12 +146,59 @@ def _rounded(compiled: Compiled, a: Arrays, x: Floats, threshold: float) -> Arra
     for block in _switches(compiled):
         unit = _unit_of(compiled, block)
         relaxed = x[block.cols]
-        if unit is not None:
+        if block.name.endswith((SET_BY, SET_BEFORE)):
+            on = _setting(compiled, block, a, x, THRESHOLDS.index(threshold))
+        elif unit is not None:
             on = _lasting(relaxed > threshold, block, unit, compiled.horizon.step_h)
         else:
             on = _held(compiled, block, x)
         low[block.cols] = high[block.cols] = np.clip(on.astype(float), block.lower, block.upper)
     return replace(a, lower=low, upper=high)
+
+
+def _setting(compiled: Compiled, block: Columns, a: Arrays, x: Floats, attempt: int) -> Mask:
+    """Which block of each window sets a maximum that earns, or what was there before where no block stands above it.
+
+    attempt: 0, 2: the highest, second block of the relaxation; 1, 3: that which the assets could lift most; the last: what
+    was there before, wherever that may be.
+    """
+    name = block.name.removesuffix(SET_BY).removesuffix(SET_BEFORE)
+    rows = {r.name: r for r in compiled.problem.rows}
+    columns = {c.name: c for c in compiled.problem.columns}
+    by, before, one = columns[name + SET_BY], columns[name + SET_BEFORE], rows[name + ONE]
+    attained, past = rows[name + ATTAINED], rows[f"{name}{ATTAINED} before"]
+    # Rows read peak - block + switch x span <= span, and peak + switch x (high - was) <= high.
+    constant = attained.upper - _spans(attained, by)
+    was = past.upper - _spans(past, before)
+    peak = columns[name]
+    off = ~_of(attained, by) & ~_of(attained, peak)
+    coef, col, row = attained.coef[off], attained.col[off], attained.row[off]
+    height = constant - np.bincount(row, coef * x[col], attained.n)
+    most = constant - np.bincount(row, np.minimum(coef * a.lower[col], coef * a.upper[col]), attained.n)
+    window = np.full(by.n, -1, dtype=np.int64)
+    mine = _of(one, by)
+    window[one.col[mine] - by.first] = one.row[mine]
+    chosen, earlier = np.zeros(by.n, dtype=bool), np.zeros(before.n, dtype=bool)
+    for w in range(before.n):
+        at = np.flatnonzero(window == w)
+        last = attempt == len(THRESHOLDS) - 1
+        if before.upper[w] > 0.5 and (last or not at.size or most[at].max() <= was[w]):
+            earlier[w] = True
+            continue
+        order = at[np.argsort(-(most if attempt % 2 else height)[at], kind="stable")]
+        chosen[order[min(attempt // 2, order.size - 1)]] = True
+    return chosen if block.name.endswith(SET_BY) else earlier
+
+
+def _of(rows: Rows, block: Columns) -> Mask:
+    """Entries of rows that stand on a block's columns."""
+    return np.asarray((rows.col >= block.first) & (rows.col < block.first + block.n))
+
+
+def _spans(rows: Rows, switch: Columns) -> Floats:
+    """Coefficient of each row's own switch, (rows,)."""
+    mine = _of(rows, switch)
+    return np.bincount(rows.row[mine], rows.coef[mine], rows.n).astype(np.float64)
 
 
 def _held(compiled: Compiled, block: Columns, x: Floats) -> Mask:

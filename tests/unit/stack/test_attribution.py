@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import fsum, inf
 
 import numpy as np
@@ -11,10 +12,10 @@ from hypothesis import strategies as st
 
 from valuestack.flows import Store
 from valuestack.ledger import Entry, Ledger
-from valuestack.stack.attribution import attribute, cents, dividends, shapley, subsets
+from valuestack.stack.attribution import attribute, cents, dividends, item_shares, shapley, subsets
 from valuestack.stack.cycling import cycling
 from valuestack.stack.optimise import optimise
-from valuestack.terms import Block, Claim, Measure, Payment, Term
+from valuestack.terms import Block, Claim, Limit, Measure, Payment, Term
 from valuestack.timeline import Timeline
 
 LAYERS = (1, 2, 3, 4)
@@ -132,15 +133,54 @@ def test_a_stack_obeys_the_law_and_an_optional_stream_never_hurts(seed: int) -> 
     assert stacked == pytest.approx(sum(singles.values()) + together, abs=1e-6)
 
 
-def test_marginal_revenue_meets_marginal_wear_at_the_plans_own_count() -> None:
+@pytest.mark.parametrize("names", [("tariff",), ("tariff", "market")])
+def test_marginal_revenue_meets_marginal_wear_at_the_plans_own_count(names: tuple[str, ...]) -> None:
     horizon, load, store, streams = _stack(4)
+    store = replace(store, wear_usd_per_kwh=0.03)
+    terms = [t for name in names for t in streams[name]]
+    found = cycling(horizon, load, [store], terms, "battery", method="highs")
+    assert found.own_per_y > 0 and found.proved
+    own = int(np.argmin(np.abs(found.cycles_per_y - found.own_per_y)))
+    assert found.crossing_per_y[0] == pytest.approx(found.own_per_y)
+    scale = 1e-6 * float(found.marginal_wear_usd.max())
+    # concave: each cycle earns less than the last
+    assert (np.diff(found.marginal_revenue_usd) <= scale).all()
+    assert (found.marginal_revenue_usd[:own] >= found.marginal_wear_usd[:own] - scale).all()
+    assert (found.marginal_revenue_usd[own:] <= found.marginal_wear_usd[own:] + scale).all()
+    net = found.revenue_usd - found.wear_usd
+    assert net[own] == pytest.approx(net.max())
+
+
+def test_the_frontier_of_cycles_is_what_a_cap_on_them_finds() -> None:
+    """An independent way to the same curve: no price, but a cap on the kWh given."""
+    horizon, load, store, streams = _stack(4)
+    store = replace(store, wear_usd_per_kwh=0.03)
     found = cycling(horizon, load, [store], streams["tariff"], "battery", method="highs")
-    assert found.own_per_y > 0
-    low, high = found.crossing_per_y
-    assert low == pytest.approx(found.own_per_y) and high == pytest.approx(1.1 * found.own_per_y)
-    assert (np.diff(found.marginal_revenue_usd) <= 1e-9).all()  # concave: each cycle earns less than the last
-    below = found.cycles_per_y[1:] <= found.own_per_y + 1e-9
-    assert (found.marginal_revenue_usd[below] >= found.marginal_wear_usd[below] - 1e-9).all()
-    assert found.revenue_usd[-1] - found.wear_usd[-1] == pytest.approx(
-        (found.revenue_usd - found.wear_usd).max()
-    )
+    kwh = 150.0 * N / 8760
+    free = replace(store, wear_usd_per_kwh=0.0)
+
+    def most(cycles: float) -> float:
+        cap = Limit("battery", "cycles", Measure("discharge", asset="battery"), "sum", upper=cycles * kwh,
+                    window=np.zeros(N, dtype=np.int64))  # fmt: skip
+        return -optimise(horizon, load, [free], [*streams["tariff"], cap], method="highs").objective_usd
+
+    base = most(float(found.cycles_per_y[0]))
+    for cycles, usd in zip(found.cycles_per_y[1:], found.revenue_usd[1:]):
+        assert most(float(cycles)) - base == pytest.approx(float(usd), abs=1e-4)
+
+
+@given(st.lists(st.floats(-1e5, 1e5), min_size=16, max_size=16), st.data())
+def test_items_of_a_share_sum_to_it(usd: list[float], data: st.DataObject) -> None:
+    """Whatever the items are: they come and go with the subsets, and move with them."""
+    moved = data.draw(st.lists(st.floats(-1e4, 1e4), min_size=16, max_size=16))
+    money: dict[frozenset[object], dict[object, float]] = {}
+    for s, a, b in zip(subsets(LAYERS), usd, moved):
+        money[s] = {(layer, "own"): a * layer for layer in LAYERS if layer in s} | {(0, "wear"): b}
+    shares = shapley({s: fsum(m.values()) for s, m in money.items()}, LAYERS)
+    parts = item_shares(money, LAYERS)
+    for layer in LAYERS:
+        assert fsum(parts[layer].values()) == pytest.approx(shares[layer], abs=1e-6)
+    by_item = {item: fsum(parts[p][item] for p in LAYERS) for item in parts[1]}
+    whole, none = money[frozenset(LAYERS)], money[frozenset()]
+    for item, total in by_item.items():  # and over the players to what the item came to
+        assert total == pytest.approx(whole.get(item, 0.0) - none.get(item, 0.0), abs=1e-6)

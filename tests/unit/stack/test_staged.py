@@ -9,7 +9,10 @@ import pytest
 
 from valuestack.assets.battery import Battery
 from valuestack.dispatch import Foresight, Series, View, World
+from valuestack.flows import Store
+from valuestack.stack.compile import compile_problem
 from valuestack.stack.optimise import Schedule, optimise
+from valuestack.stack.relaxed import by_relaxing
 from valuestack.stack.relaxed import suits as may_round
 from valuestack.stack.staged import LARGE
 from valuestack.terms import Block, Measure, Payment, Term
@@ -79,3 +82,33 @@ def test_a_plan_without_switches_needs_no_rounding() -> None:
 
     compiled = compile_problem(T, load(1), [], tariff(pooled=False))
     assert may_round(compiled) is None
+
+
+@pytest.mark.parametrize("seed", [3, 11, 26])
+def test_a_maximum_that_earns_is_set_by_a_block_of_the_relaxation(seed: int) -> None:
+    """Rounded switches make a plan of its own cost, never below the least, and a bound never above it."""
+    rng = np.random.default_rng(seed)
+    n = 48
+    horizon = Timeline(start="2018-07-02T00:00", step_h=1.0, n=n, tz="America/Los_Angeles")
+    load = rng.uniform(20, 100, n)
+    store = Store("battery", np.full(n, 40.0), np.full(n, 40.0), np.zeros(n + 1), np.full(n + 1, 90.0), 40.0, 0.95,
+                  0.93, wear_usd_per_kwh=0.01)  # fmt: skip
+    window = np.arange(n) // 24
+    terms: list[Term] = [
+        Payment("retail", "energy", Measure("import"), "each", np.zeros(n, dtype=np.int64),
+                (Block(inf, rng.uniform(0.05, 0.4, n)),)),
+        Payment("odd", "credit", Measure("import"), "max", window, (Block(inf, -1.5),),
+                so_far=np.array([float(rng.uniform(0, 140)), 0.0])),
+    ]  # fmt: skip
+    compiled = compile_problem(horizon, load, [store], terms, import_limit_kw=150.0)
+    assert compiled.problem.has_integers and may_round(compiled) is None
+    answer = by_relaxing(compiled, 1e-9)
+    assert not isinstance(answer, str), answer
+    x, _, lower, _, _ = answer
+    usd = compiled.worth(x).total_usd
+    best = optimise(horizon, load, [store], terms, import_limit_kw=150.0, method="highs", gap=1e-9)
+    assert lower - 1e-6 <= best.objective_usd <= usd + 1e-6
+    idle = optimise(horizon, load, [], terms, import_limit_kw=150.0, method="highs", gap=1e-9)
+    assert usd <= idle.objective_usd - 0.5 * (idle.objective_usd - best.objective_usd), (
+        "most of what can be had"
+    )

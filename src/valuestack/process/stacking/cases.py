@@ -6,11 +6,12 @@ and counted by rainflow afterwards, and the price is corrected until the two agr
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import fsum, inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +22,11 @@ from ...ledger import Entry, Ledger
 from ...report.result import WarrantyUse, Wear
 from ...site.files import policy_class
 from ...site.site import Site
+from .budget import LEAST_S
 from .meters import Ready, Step, quiet
+
+if TYPE_CHECKING:
+    from ...stack.elastic import Prices
 
 PRICED_WITHIN_FRAC = 0.05
 LONGER = 6.0
@@ -62,14 +67,17 @@ def bound_run(
     terms: Sequence[Any] | None = None,
     gap: float | None = None,
     time_limit_s: float = TIME_LIMIT_S,
+    most_s: float = inf,
+    relax: Prices | None = None,
     progress: Step = quiet,
 ) -> Run:
     """Perfect foresight over the whole span of one meter.
 
     rounds: at most so many corrections of the wear price, from what the plan saw to what rainflow counted,
     until they agree within 5 %. price_usd_per_kwh: prices by store, instead of the assets' own first guess. terms:
-    what is asked, the tariff's by default. gap, time_limit_s:
-    where integers rule; a plan that is not proven within them says so.
+    what is asked, the tariff's by default. gap, time_limit_s (of all rounds together): where integers rule; a plan
+    that is not proven within them says so. most_s: what may be spent where there is no plan at all in that time.
+    relax: prices at which limits give way where no plan meets them all; none = InfeasibleError.
     """
     from ...stack.optimise import optimise
 
@@ -80,7 +88,11 @@ def bound_run(
     prices = {o.name: o.wear_usd_per_kwh for o in offers if isinstance(o, Store) and not o.wear_segments}
     prices.update({k: v for k, v in (price_usd_per_kwh or {}).items() if k in prices})
     best: tuple[float, Run] | None = None
+    began = time.monotonic()
     for n in range(rounds + 1):
+        left_s = time_limit_s - (time.monotonic() - began)
+        if best is not None and left_s < LEAST_S:
+            break  # the rounds that there was time for stand
         priced = [
             replace(o, wear_usd_per_kwh=prices[o.name]) if isinstance(o, Store) and o.name in prices else o
             for o in offers
@@ -95,14 +107,20 @@ def bound_run(
             import_limit_kw=m.meter.import_limit_kw,
             export_limit_kw=m.meter.export_limit_kw,
             gap=gap,
+            relax=relax,
             progress=_solver_says(progress, m.name),
         )
         try:
-            plan = ask(time_limit_s=time_limit_s)
+            plan = ask(time_limit_s=left_s)
         except SolverError:
+            if best is not None:
+                break
+            longer_s = min(LONGER * time_limit_s, most_s)
+            if longer_s <= time_limit_s:
+                raise
             # No plan at all within the time: a few times as long finds one more often than not, and its gap is said.
             progress(f"no plan of {m.name} within {time_limit_s:.0f} s; trying for longer", None)
-            plan = ask(time_limit_s=LONGER * time_limit_s)
+            plan = ask(time_limit_s=longer_s)
         record = _record_of(m, plan)
         wear, operation = wear_of(m, record, prices, n)
         run = Run(

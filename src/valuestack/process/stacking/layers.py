@@ -6,12 +6,13 @@ with the bill as its saving against before. A set without layer 1 is planned as 
 layer alone is what its own seller promises, and the whole is at most the sum of singles plus (k - 1) times the
 common cost of the stacked plan (each stream alone could follow the stacked plan). Layer 2 brings the reserve: sets
 without it may empty the store. Shares of the whole are Shapley values (Shapley 1953): the mean over all orders of
-what a layer adds.
+what a layer adds; each is made of the shares of its items. Where no plan meets every limit, limits give way at stated
+prices, the weakest first, and are named; where time runs out, the gap that each set reached is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import combinations
@@ -20,22 +21,26 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ConflictError, InputError
+from ...errors import ConflictError, InputError, SolverError
 from ...finding import Finding
-from ...ledger import Ledger
+from ...ledger import Entry, Ledger, difference
 from ...report.result import BOUND_LABEL, Assumption, Case
-from ...report.stacked import Stack, Subset
+from ...report.stacked import ItemShare, Stack, Subset
 from ...site.contract import contracted
 from ...site.site import Site
-from ...stack.attribution import shapley
+from ...stack.attribution import cents, item_shares, shapley
+from ...stack.clashes import Clash, clashes
+from ...stack.elastic import Prices, Relaxation
 from ...streams.stream import Place
 from ...terms import Limit, Payment
-from .cases import Run, bound_run
+from . import cycles, held, served
+from .budget import WHOLE, Budget
+from .cases import Run, bound_run, offers_of
 from .investment import investment
 from .meters import Ready, Step, quiet
 
 GAP = 1e-3  # relative, where integers rule; linear problems are solved to the end
-TIME_LIMIT_S = 20.0  # of one solve where integers rule; the plan so far is taken, with its gap said
+BEND = Prices()  # what limits give way at, where no plan meets them all
 # Without layer 1 energy is as good as free, yet not quite: among plans of equal worth the one that a bill would like
 # is taken, so that no energy is moved or thrown away for nothing.
 TIE = 1e-4
@@ -145,43 +150,120 @@ def stacked(
     *,
     lenient: bool = False,
     known: dict[Asked, Run] | None = None,
+    budget: Budget | None = None,
     progress: Step = quiet,
 ) -> Stack:
     """Every set of layers of a site planned, settled and compared. before: the case without assets; prices: wear
     price by store, from the bound of layer 1. known: plans by what was asked of them, read and added to: sets that
     ask the same (a layer whose streams only settle asks nothing) are planned once."""
     known = {} if known is None else known
+    budget = Budget(site.written.study.time_limit_s) if budget is None else budget
+    budget.start()
     at = [placed(site, m, as_of, lenient=lenient) for m in meters]
+    progress(f"conflicts (rules of {as_of})", None)
+    clashing = [(p.ready.name, c) for p in at for c in clashes_of(p)]
     there = sorted({1, *(s.layer for p in at for s in p.streams)})
     sets = [c for k in range(1, len(there) + 1) for c in combinations(there, k)]
-    whole: list[Run] = []
+    runs: dict[Key, list[_Planned]] = {}
     subsets: dict[Key, Subset] = {(): Subset((), {}, 0.0)}
     for i, layers in enumerate(sorted(sets, key=len, reverse=True)):
         progress(f"layers {'+'.join(map(str, layers))} (rules of {as_of})", i / len(sets))
         rounds = site.written.study.wear_rounds if not i else 0
-        runs = [_run(p, layers, prices, rounds, known, progress) for p in at]
+        larger = [runs[k] for k in runs if set(layers) < set(k)]
+        runs[layers] = [
+            _run(p, layers, prices, rounds, known, budget, [r[j] for r in larger], progress)
+            for j, p in enumerate(at)
+        ]
         if not i:
-            whole = runs
-            prices = {k: w.price_usd_per_kwh for r in runs for k, w in r.wear.items()}
-        subsets[layers] = _settled(at, runs, layers, before)
+            prices = {k: w.price_usd_per_kwh for r in runs[layers] for k, w in r.run.wear.items()}
+        subsets[layers] = _settled(at, runs[layers], layers, before)
     subsets = dict(sorted(subsets.items(), key=lambda kv: (len(kv[0]), kv[0])))
+    whole = [r.run for r in runs[tuple(there)]]
     case = _case(at, whole)
+    shares = _shares(subsets, there)
     found = Stack(
         as_of=as_of,
         case=case,
         services=case.services,
         subsets=subsets,
-        shares_usd=_shares(subsets, there),
+        shares_usd=shares,
+        items=tuple(_items(subsets, there, shares)),
         span_y=max(m.timeline.hours for m in meters) / 8760.0,
         refused=tuple(r for p in at for r in p.refused),
-        relaxed=tuple(str(r) for run in whole for r in getattr(run.plan, "relaxed", ())),
+        conflicts=tuple(clashing),
+        relaxed=tuple((p.ready.name, r) for p, run in zip(at, whole) for r in relaxed_of(run)),
         assumptions=tuple(_assumptions(at)),
-        findings=tuple(_findings(at, whole)),
+        tables=served.tables(at, whole),
+    )
+    found = replace(
+        found,
+        cycling=cycles.of_stores(at, whole, budget, progress),
+        findings=tuple(_findings(at, found)),
     )
     extra = rooms(at, whole)
+    without = tuple(k for k in there if k != 2)
+    cost = held.reserve_cost(
+        at, whole, [r.run for r in runs[without]], subsets[tuple(there)], subsets[without]
+    )
+    if cost is not None:
+        extra["cost of the reserve"] = cost
     if site.written.finance is not None:
         extra["investment"] = investment(site.written.finance, found, outages_per_y(at))
     return replace(found, extra=extra)
+
+
+def clashes_of(p: Placed, *, only_floors: bool = False) -> tuple[Clash, ...]:
+    """Requirements of a meter that its assets cannot meet, found before solving. only_floors: of the tariff and the
+    hard limits of layer 2 alone."""
+    m = p.ready
+    view = m.view((*m.existing, *m.new), p.streams)
+    terms = list(m.stream.terms(view))
+    terms += floors(p) if only_floors else [t for s in p.streams for t in s.terms(view)]
+    return clashes(
+        m.timeline,
+        m.load_kw,
+        offers_of(m),
+        terms,
+        import_limit_kw=m.meter.import_limit_kw,
+        export_limit_kw=m.meter.export_limit_kw,
+    )
+
+
+def relaxed_of(run: Run) -> tuple[Relaxation, ...]:
+    """Limits that gave way in a plan."""
+    return tuple(getattr(run.plan, "relaxed", ()))
+
+
+def told_conflicts(found: Iterable[tuple[str, Clash]]) -> list[Finding]:
+    """Findings of what cannot be had, by name, owner and time."""
+    return [
+        Finding(
+            "conflict",
+            "error" if c.binding else "warning",
+            f"{c.what}; first at {c.when}",
+            where=f"meter {meter}, {' and '.join(c.owners)}",
+            count=c.intervals,
+            done="" if c.binding else "left alone: nothing forces it",
+            remedy=c.remedy,
+        )
+        for meter, c in found
+    ]
+
+
+def told_relaxed(found: Iterable[tuple[str, Relaxation]]) -> list[Finding]:
+    """Findings of what gave way."""
+    return [
+        Finding(
+            "relaxed",
+            "error",
+            f"no plan meets every limit: {r}",
+            where=f"meter {meter}, {r.owner}",
+            count=r.intervals,
+            done=f"broken at a stated price of {r.usd_per_unit:,.0f} a {r.unit}, which is no money and in no sum",
+            remedy="ask for less, give the limit a price of its own, or add power, energy or fuel",
+        )
+        for meter, r in found
+    ]
 
 
 def rooms(at: Sequence[Placed], runs: Sequence[Run]) -> dict[str, Any]:
@@ -208,28 +290,64 @@ def asked_of(p: Placed, layers: Key, stating: Sequence[Any]) -> Asked:
     return (p.ready.name, 1 in layers, names, p.place.as_of if names else None)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Planned:
+    """A plan of one meter for a set of layers. of: the larger set whose plan it is, where time ran out."""
+
+    run: Run
+    layers: Key
+    of: Key = ()
+
+
 def _run(
-    p: Placed, layers: Key, prices: Mapping[str, float], rounds: int, known: dict[Asked, Run], progress: Step
-) -> Run:
+    p: Placed,
+    layers: Key,
+    prices: Mapping[str, float],
+    rounds: int,
+    known: dict[Asked, Run],
+    budget: Budget,
+    larger: Sequence[_Planned],
+    progress: Step,
+) -> _Planned:
     m, streams = p.ready, [s for s in p.streams if s.layer in layers]
     view = m.view((*m.existing, *m.new), p.streams)
     by_stream = [(s, list(s.terms(view))) for s in streams]
     asked = asked_of(p, layers, [s for s, terms in by_stream if terms])
+    of: Key = ()
     if asked not in known:
         tariff = m.stream.terms(view)
         if 1 not in layers:
             tariff = [_hint(t) for t in tariff if isinstance(t, Payment) and t.over != "max"]
-        known[asked] = bound_run(
-            m,
-            rounds=rounds,
-            price_usd_per_kwh=prices,
-            terms=[*tariff, *(t for _, terms in by_stream for t in terms)],
-            gap=GAP,
-            time_limit_s=TIME_LIMIT_S,
-            progress=progress,
-        )
-    found = known[asked]
-    return replace(found, services=Ledger.of(e for s in streams for e in s.settle(found.record, m.world)))
+        try:
+            known[asked] = bound_run(
+                m,
+                rounds=rounds,
+                price_usd_per_kwh=prices,
+                terms=[*tariff, *(t for _, terms in by_stream for t in terms)],
+                gap=GAP,
+                time_limit_s=budget.of_set_s(1.0 if larger else WHOLE),
+                most_s=budget.left_s,
+                relax=BEND,
+                progress=progress,
+            )
+        except SolverError as e:
+            if not larger:
+                raise SolverError(
+                    f"{m.name}: no plan of all layers within the study's time limit of {budget.whole_s:g} s ({e}); "
+                    "raise study.time_limit_s"
+                ) from e
+            # A plan of more layers keeps every limit of fewer: it stands, and that it is not the best is said.
+            of = min(larger, key=lambda r: len(r.layers)).layers
+            run = next(r.run for r in larger if r.layers == of)
+            budget.sets -= 1
+            return _Planned(_of_streams(run, streams, m), layers, of)
+    budget.sets -= 1
+    return _Planned(_of_streams(known[asked], streams, m), layers)
+
+
+def _of_streams(run: Run, streams: Sequence[Any], m: Ready) -> Run:
+    """The plan, settled by these streams."""
+    return replace(run, services=Ledger.of(e for s in streams for e in s.settle(run.record, m.world)))
 
 
 def _hint(t: Payment) -> Payment:
@@ -238,23 +356,49 @@ def _hint(t: Payment) -> Payment:
     return replace(t, weight=t.weight * TIE, blocks=plain, pool=None, floors=(), carry=None, so_far=None)
 
 
-def _settled(at: Sequence[Placed], runs: Sequence[Run], layers: Key, before: Case) -> Subset:
-    """Money of one set of layers, by stream."""
-    money: dict[tuple[int, str], list[float]] = {}
+def _settled(at: Sequence[Placed], planned: Sequence[_Planned], layers: Key, before: Case) -> Subset:
+    """Money of one set of layers, by stream and by item."""
+    money: dict[tuple[int, str, str], list[float]] = {}
+    runs = [r.run for r in planned]
     for p, run in zip(at, runs):
         if 1 in layers:
             after = p.ready.settle(run.record.net_kw, run.record.net_kvar)
-            saved = fsum((before.bills[p.ready.name].total_usd, -after.total_usd))
-            money.setdefault((1, f"tariff of {p.ready.name}"), []).append(saved)
+            for c in difference(before.bills[p.ready.name].ledger, after.ledger):
+                money.setdefault((1, f"tariff of {p.ready.name}", _head(c.item)), []).append(c.usd)
         for e in run.services:
-            money.setdefault((e.layer, e.stream), []).append(e.usd)
+            money.setdefault(_key(e), []).append(e.usd)
     operation = [e for r in runs for e in r.operation]
+    for e in operation:
+        money.setdefault(_key(e), []).append(e.usd)
+    by_stream: dict[tuple[int, str], list[float]] = {}
+    for (layer, stream, _), usd in money.items():
+        if layer:
+            by_stream.setdefault((layer, stream), []).extend(usd)
+    plans = [r.plan for r in runs if r.plan is not None]
+    other = next((r.of for r in planned if r.of), ())
+    gap = None if other else fsum(max(0.0, p.gap_usd) for p in plans)
+    cost = max(fsum(abs(p.objective_usd) for p in plans), 1.0)
     return Subset(
         layers,
-        {k: fsum(v) for k, v in money.items()},
+        {k: fsum(v) for k, v in by_stream.items()},
         fsum(e.usd for e in operation),
         fsum(e.usd for e in operation if e.item.split("/")[0] == "wear"),
+        by_item={k: fsum(v) for k, v in money.items()},
+        gap_usd=gap,
+        gap_frac=None if gap is None else gap / cost,
+        proved=not other and all(p.proved for p in plans),
+        relaxed=sum(len(relaxed_of(r)) for r in runs),
+        plan_of=Subset(other, {}, 0.0).name if other else "",
     )
+
+
+def _key(e: Entry) -> tuple[int, str, str]:
+    return (e.layer, e.stream, _head(e.item))
+
+
+def _head(item: str) -> str:
+    """'demand' of 'demand/summer peak': an item in the grain of an attribution."""
+    return item.split("/", 1)[0]
 
 
 def _case(at: Sequence[Placed], runs: Sequence[Run]) -> Case:
@@ -277,6 +421,27 @@ def _shares(subsets: Mapping[Key, Subset], there: Sequence[int]) -> dict[int, fl
     return {layer: found[layer] for layer in there}
 
 
+def _items(
+    subsets: Mapping[Key, Subset], there: Sequence[int], shares: Mapping[int, float]
+) -> list[ItemShare]:
+    """Of what each layer's share is made, to the cent: its own items, and what its being there moves elsewhere."""
+    parts = item_shares({frozenset(k): s.by_item for k, s in subsets.items()}, there)
+    whole = subsets[tuple(there)]
+    layer_cents = dict(zip(there, cents([shares[k] for k in there], whole.total_usd), strict=True))
+    out: list[ItemShare] = []
+    for layer in there:
+        mine = [(key, usd) for key, usd in parts[layer].items() if key[0] == layer or abs(usd) >= 0.005]
+        small = fsum(usd for key, usd in parts[layer].items() if key[0] != layer and abs(usd) < 0.005)
+        usd = cents([*(u for _, u in mine), small], layer_cents[layer])
+        if mine and abs(usd[-1]) >= 0.005:  # what is too small to be named goes to the largest that is
+            k = max(range(len(mine)), key=lambda j: abs(mine[j][1]))
+            usd[k] = round(usd[k] + usd[-1], 2)
+        for ((of_layer, stream, item), _), share in zip(mine, usd):
+            own = whole.by_item.get((of_layer, stream, item), 0.0) if of_layer == layer else None
+            out.append(ItemShare(layer, of_layer, stream, item, share, own))
+    return out
+
+
 def _assumptions(at: Sequence[Placed]) -> list[Assumption]:
     seen: dict[str, Assumption] = {}
     for p in at:
@@ -289,9 +454,9 @@ def _assumptions(at: Sequence[Placed]) -> list[Assumption]:
     return list(seen.values())
 
 
-def _findings(at: Sequence[Placed], runs: Sequence[Run]) -> list[Finding]:
-    out: list[Finding] = []
-    for p, run in zip(at, runs):
+def _findings(at: Sequence[Placed], found: Stack) -> list[Finding]:
+    out = [*told_conflicts(found.conflicts), *told_relaxed(found.relaxed)]
+    for p in at:
         for stream in p.streams:
             out += getattr(stream, "findings", ())
         for refused in p.refused:
@@ -300,14 +465,25 @@ def _findings(at: Sequence[Placed], runs: Sequence[Run]) -> list[Finding]:
                     "refused", "warning", refused, where=f"meter {p.ready.name}", done="left out of the stack"
                 )
             )
-        if run.plan is not None and not run.plan.proved:
-            out.append(
-                Finding(
-                    "not_proved",
-                    "warning",
-                    f"the stacked plan is proven within {run.plan.gap_usd / max(abs(run.plan.objective_usd), 1.0):.1e} "
-                    "of its objective only",
-                    where=f"meter {p.ready.name}",
-                )
+    loose = [s for s in found.subsets.values() if s.layers and not s.proved]
+    if loose:
+        out.append(
+            Finding(
+                "not_proved",
+                "warning",
+                "time ran out before every set of layers was proven best; each is within: "
+                + "; ".join(gap_of(s) for s in found.subsets.values() if s.layers),
+                where=f"rules of {found.as_of}",
+                count=len(loose),
+                done="the best plan so far is taken for each",
+                remedy="raise study.time_limit_s, or ask for fewer switches (units, calls, least awards)",
             )
+        )
     return out
+
+
+def gap_of(s: Subset) -> str:
+    """'layers 1 + 3 2.1e-03 (1,234 USD)': how far a set's plan may be from the best."""
+    if s.gap_usd is None or s.gap_frac is None:
+        return f"{s.name} not known, the plan of {s.plan_of} stands for it"
+    return f"{s.name} {s.gap_frac:.1e} ({s.gap_usd:,.0f} USD)"

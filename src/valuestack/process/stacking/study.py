@@ -26,6 +26,7 @@ from ...site.files import load as load_site
 from ...site.site import Site
 from . import layers, verdicts
 from . import sizes as grids
+from .budget import Budget
 from .cases import (
     PRICED_WITHIN_FRAC,
     Run,
@@ -56,11 +57,25 @@ def study(site: Site | Any, progress: Step | None = None, *, sizes: bool = False
     step("bound (perfect foresight)", 0.3)
     day = layers.day_of_rules(site, meters)
     places = [layers.placed(site, m, day, lenient=site.written.then is not None) for m in meters]
+    conflicts = tuple(
+        (m.name, c) for m, p in zip(meters, places) for c in layers.clashes_of(p, only_floors=True)
+    )
     asked = [[*terms_of(m), *layers.floors(p)] for m, p in zip(meters, places)]
+    budget = _budget(site, places)
+    budget.start()
     runs = [
-        bound_run(m, rounds=site.written.study.wear_rounds, terms=t, progress=step)
+        bound_run(
+            m,
+            rounds=site.written.study.wear_rounds,
+            terms=t,
+            time_limit_s=budget.of_bound_s,
+            most_s=budget.left_s,
+            relax=layers.BEND,
+            progress=step,
+        )
         for m, t in zip(meters, asked)
     ]
+    relaxed = tuple((m.name, r) for m, run in zip(meters, runs) for r in layers.relaxed_of(run))
     bound = _case("bound", BOUND_LABEL, meters, runs)
     clock.lap("bound")
     step(f"realised ({site.written.study.policy})", 0.6)
@@ -83,7 +98,13 @@ def study(site: Site | Any, progress: Step | None = None, *, sizes: bool = False
         span_y=span_y,
         head=head,
         assumptions=_assumptions(site, meters, (before, realised, bound)),
-        findings=_findings(meters, (before, realised, bound), runs, realised_runs),
+        findings=(
+            *layers.told_conflicts(conflicts),
+            *layers.told_relaxed(relaxed),
+            *_findings(meters, (before, realised, bound), runs, realised_runs),
+        ),
+        conflicts=conflicts,
+        relaxed=relaxed,
         seconds=clock.laps,
     )
     found = replace(
@@ -95,14 +116,22 @@ def study(site: Site | Any, progress: Step | None = None, *, sizes: bool = False
         step("sizes", 0.0)
         found = replace(found, sizes=grids.of_site(site, meters, runs, progress=step))
     if any(p.streams or p.refused for p in places):
-        found = replace(found, stacks=tuple(_stacks(site, places, before, runs, day, step)))
+        stacks = tuple(_stacks(site, places, before, runs, day, budget, step))
+        found = replace(found, stacks=stacks)
         clock.lap("all layers")
+    found = replace(found, head=(*found.head, *_gave_way(found)))
     step("done", 1.0)
     return found
 
 
 def _stacks(
-    site: Site, places: Sequence[layers.Placed], before: Case, runs: Sequence[Run], day: date, step: Step
+    site: Site,
+    places: Sequence[layers.Placed],
+    before: Case,
+    runs: Sequence[Run],
+    day: date,
+    budget: Budget,
+    step: Step,
 ) -> Iterator[Any]:
     """All layers in one plan under today's rules and, where the claim is dated, under those of its day."""
     prices = {k: v for r in runs for k, v in prices_of(r).items()}
@@ -112,8 +141,36 @@ def _stacks(
     for as_of in (day, then):
         if as_of is not None:
             yield layers.stacked(
-                site, meters, before, prices, as_of, lenient=then is not None, known=known, progress=step
+                site,
+                meters,
+                before,
+                prices,
+                as_of,
+                lenient=then is not None,
+                known=known,
+                budget=budget,
+                progress=step,
             )
+
+
+def _budget(site: Site, places: Sequence[layers.Placed]) -> Budget:
+    """The time to solve in, and how many sets of layers of how many meters and days will share it."""
+    there = {1, *(s.layer for p in places for s in p.streams)}
+    days = 2 if site.written.then is not None else 1
+    return Budget(site.written.study.time_limit_s, sets=days * len(places) * (2 ** len(there) - 1))
+
+
+def _gave_way(found: Study) -> tuple[str, ...]:
+    """What must stand above every figure where no plan meets every limit."""
+    bent = [*found.relaxed, *(r for s in found.stacks for r in s.relaxed)]
+    if not bent:
+        return ()
+    owners = ", ".join(dict.fromkeys(r.owner for _, r in bent))
+    first = min((r for _, r in bent), key=lambda r: r.first)
+    return (
+        f"no plan meets every requirement of this site: limits of {owners} gave way, first at {first.when} "
+        f"({first}). The figures are those of the plan that breaks them least; see what gave way",
+    )
 
 
 class _Clock:

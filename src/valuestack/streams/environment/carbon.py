@@ -66,6 +66,89 @@ class Inventory:
     matched_year_frac: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CarbonReport:
+    """The inventory of a plan beside that of the native load without any asset; marginal and average kept apart."""
+
+    now: Inventory
+    before: Inventory
+    years: float
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What a person reads first."""
+        a, out = self.now, []
+        if a.location_kg is not None and self.before.location_kg is not None:
+            change = (a.location_kg - self.before.location_kg) / KG_PER_T / self.years
+            out.append(
+                f"Scope 2 by location is {a.location_kg / KG_PER_T / self.years:,.1f} t CO2e a year, {change:+,.1f} t "
+                "against the load without assets: energy drawn at the average factor of the grid. It is an inventory, not what the plan "
+                "changes."
+            )
+        else:
+            out.append("No average factor is given, so scope 2 by location is not counted.")
+        if a.avoided_kg is not None:
+            out.append(
+                f"Against the native load the assets avoid {a.avoided_kg / KG_PER_T / self.years:,.1f} t CO2e a year "
+                "by the grid's marginal factors: what the system emits less. The two are never added."
+            )
+        else:
+            out.append("No marginal factor is given, so what the plan changes in emissions is not counted.")
+        out.append(
+            f"Hour by hour {a.score_frac:.1%} of the load is met by carbon-free energy (24/7 score); matched over the "
+            f"whole span only, {a.matched_year_frac:.1%}."
+        )
+        return tuple(out)
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """The inventory a year, and what each asset changes at the margin."""
+        per_y = 1.0 / KG_PER_T / self.years
+
+        def t(kg: float | None) -> float | None:
+            return None if kg is None else kg * per_y
+
+        def row(what: str, factor: str, key: str) -> dict[str, Any]:
+            was, kg = getattr(self.before, key), getattr(self.now, key)
+            return {
+                "what": what,
+                "counted_by": factor,
+                "without_assets_t_a_year": t(was),
+                "in_the_plan_t_a_year": t(kg),
+            }
+
+        rows = [
+            row("scope 1, fuel burnt on site", "fuel", "scope1_kg"),
+            row("scope 2, location-based", "average of the grid", "location_kg"),
+            row("scope 2, market-based", "residual mix and certificates kept", "market_kg"),
+        ]
+        out: dict[str, list[dict[str, Any]]] = {"Inventory, t CO2e a year (average factors)": rows}
+        if self.now.by_asset_kg:
+            out["Change by asset, t CO2e a year (marginal factors)"] = [
+                {"asset": name, "change_t_a_year": t(kg)} for name, kg in self.now.by_asset_kg.items()
+            ]
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, kg over the span."""
+        return {
+            "span_y": self.years,
+            "in_the_plan": _plain(self.now),
+            "without_assets": _plain(self.before),
+        }
+
+
+def _plain(i: Inventory) -> dict[str, Any]:
+    return {
+        "scope1_kg": i.scope1_kg,
+        "location_kg": i.location_kg,
+        "market_kg": i.market_kg,
+        "avoided_kg": i.avoided_kg,
+        "by_asset_kg": dict(i.by_asset_kg),
+        "score_frac": i.score_frac,
+        "matched_year_frac": i.matched_year_frac,
+    }
+
+
 class Carbon(Claimant):
     """Emissions of the site and what is paid for them.
 
@@ -256,6 +339,15 @@ class Carbon(Claimant):
         }
 
     # --- inventory -------------------------------------------------------------------------------
+
+    def report(self, record: Record, world: World) -> CarbonReport:
+        """What a person wants to see of a dispatched record, beside the native load without any asset."""
+        bare = self.model_copy(update={"assets": (), "stores": (), "retain_frac": 0.0})
+        bare._scale.update(self._scale)
+        load = Record(timeline=record.timeline, net_kw=one_lane(world["load_kw"], "load_kw"))
+        return CarbonReport(
+            self.inventory(record, world), bare.inventory(load, world), record.timeline.hours / 8760
+        )
 
     def inventory(self, record: Record, world: World) -> Inventory:
         """Emissions of a record by each way of counting; no money in it."""

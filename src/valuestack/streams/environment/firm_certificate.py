@@ -63,6 +63,36 @@ class Matched:
         return float(self.matched_kwh.sum()) / total if np.isfinite(total) and total > 0 else float("nan")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchedReport:
+    """How much of a buyer's hours a plan matches, a year."""
+
+    found: Matched
+    years: float
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What a person reads first."""
+        a = self.found.allocation
+        direct, stored = (float(x.sum()) / KWH_PER_MWH / self.years for x in (a.direct_kwh, a.delivered_kwh))
+        share = self.found.matched_frac
+        told = "" if np.isnan(share) else f", {share:.1%} of what the buyer wants"
+        return (
+            f"{direct + stored:,.1f} MWh a year are delivered in the hours agreed{told}: {direct:,.1f} MWh as generated "
+            f"and {stored:,.1f} MWh from storage, first in first out.",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        a, share = self.found.allocation, self.found.matched_frac
+        return {
+            "span_y": self.years,
+            "direct_kwh": float(a.direct_kwh.sum()),
+            "delivered_kwh": float(a.delivered_kwh.sum()),
+            "matched_frac": None if np.isnan(share) else share,
+        }
+
+
 class FirmCertificate(Claimant):
     """Hourly-matched certificates of solar and storage.
 
@@ -197,6 +227,10 @@ class FirmCertificate(Claimant):
             t.asset: generated_kwh(record, t.asset, self.name) * span_share(record.timeline, t)
             for t in self.titles
         }
+
+    def report(self, record: Record, world: World) -> MatchedReport:
+        """What a person wants to see of a dispatched record."""
+        return MatchedReport(self.matched(record, world), record.timeline.hours / 8760)
 
     def matched(self, record: Record, world: World) -> Matched:
         """Generation and stored green energy laid against what the buyer wants."""
