@@ -244,14 +244,18 @@ def _rows(
             continue
         assert d.part.stored is not None
         begin = before(d.part.stored, o.energy_start_kwh, d.part.net.n)
-        least = np.maximum(o.energy_min_kwh, kept_kwh)
-        for when, stored, low, high in (
-            ("begin", begin, least[:-1], o.energy_max_kwh[:-1]),
-            ("end", d.part.stored, least[1:], o.energy_max_kwh[1:]),
+        # One row for the higher floor; a `whole` problem keeps both, since its sizes say which is higher.
+        floors = {"": np.maximum(o.energy_min_kwh, kept_kwh)}
+        if problem.whole:
+            floors = {"": o.energy_min_kwh, " kept": kept_kwh}
+        for when, stored, span, high in (
+            ("begin", begin, slice(None, -1), o.energy_max_kwh[:-1]),
+            ("end", d.part.stored, slice(1, None), o.energy_max_kwh[1:]),
         ):
             if side == "up":
                 expr = stored - energy.times(1 / o.discharge_efficiency_frac)
-                bind(problem, f"{name}.energy up, {when}", expr, owner=owner, lower=low)
+                for what, least in floors.items():
+                    bind(problem, f"{name}.energy{what} up, {when}", expr, owner=owner, lower=least[span])
             else:
                 expr = stored + energy.times(o.charge_efficiency_frac)
                 bind(problem, f"{name}.energy down, {when}", expr, owner=owner, upper=high)

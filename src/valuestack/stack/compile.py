@@ -114,6 +114,7 @@ def compile_problem(
     export_limit_kw: float | Floats = 0.0,
     exclusive: Mapping[str, Mask] | None = None,
     short_usd_per_kw_h: float | None = None,
+    whole: bool = False,
 ) -> Compiled:
     """The problem of one horizon.
 
@@ -121,7 +122,8 @@ def compile_problem(
     export_limit_kw: what the interconnection allows, one number or (n,); 0 = no export. exclusive: by store
     name, (n,) True where charging and discharging at once must be excluded by a binary beside the intervals
     in which prices could make it pay. short_usd_per_kw_h: price of awards made and not held, None = they must
-    be. Errors: InputError for shapes and names, ConflictError for hard
+    be. whole: nothing is left out because it cannot bind at these sizes, and charging and discharging at once is not
+    excluded: what `sizing` needs, whose sizes are decisions. Errors: InputError for shapes and names, ConflictError for hard
     limits that leave no room.
     """
     n = horizon.n
@@ -137,7 +139,8 @@ def compile_problem(
     limits = [t for t in terms if isinstance(t, Limit)]
     export_cap = _export_cap(limits, filled(export_limit_kw, n))
     problem = Problem()
-    cap = _discharge_cap(load, offers, claims, export_cap)
+    problem.whole = whole
+    cap = None if whole else _discharge_cap(load, offers, claims, export_cap)
     drafts = {o.name: draft(problem, o, n, horizon.step_h, cap) for o in offers}
     held = add_claims(problem, claims, drafts, horizon, short_usd_per_kw_h)
     for name, d in drafts.items():
@@ -160,7 +163,7 @@ def compile_problem(
     keep_site_room(problem, claims, held, meter.net, export_cap, filled(import_limit_kw, n))
     minima = [t for t in terms if isinstance(t, Minimum)]
     floors = _split(meter, payments, minima, limits, horizon)
-    excluded = _exclusive(problem, drafts, floors, exclusive or {}, claims)
+    excluded = {} if whole else _exclusive(problem, drafts, floors, exclusive or {}, claims)
     books = add_payments(problem, meter, payments, minima)
     for limit in limits:
         add_limit(problem, meter, limit)

@@ -65,11 +65,14 @@ def bind(
     lower: float | Floats = -inf,
     upper: float | Floats = inf,
 ) -> Ints:
-    """Rows lower <= expr <= upper, only where the column bounds do not already see to it."""
-    least, most = problem.reach(expr)
+    """Rows lower <= expr <= upper, only where the column bounds do not already see to it (all of a `whole` one)."""
     low, high = filled(lower, expr.n), filled(upper, expr.n)
-    slack = 1e-9 * (1 + np.abs(expr.const))
-    need = np.flatnonzero((least < low - slack) | (most > high + slack))
+    if problem.whole:
+        need = np.flatnonzero(np.isfinite(low) | np.isfinite(high))
+    else:
+        least, most = problem.reach(expr)
+        slack = 1e-9 * (1 + np.abs(expr.const))
+        need = np.flatnonzero((least < low - slack) | (most > high + slack))
     if need.size:
         problem.add_rows(name, expr.take(need), owner=owner, lower=low[need], upper=high[need])
     return need

@@ -212,14 +212,15 @@ def _maximum(books: Books, g: Group, exact: Mask) -> Billed:
     if p.so_far is not None:
         low = np.maximum(low, p.so_far[:n])
     high = low.copy()
-    np.maximum.at(low, window, low_b)
+    if signed or not problem.whole:
+        np.maximum.at(low, window, low_b)
     np.maximum.at(high, window, high_b)
     empty = ~np.isfinite(low)
     low[empty], high[empty] = 0.0, 0.0
     high = np.maximum(high, low)
     peak = problem.add_columns(g.name, n, owner=g.owner, lower=low, upper=high)
     top = Affine.of(peak)
-    may = np.flatnonzero(high_b > low[window] + 1e-9)
+    may = np.flatnonzero((high_b > low[window] + 1e-9) | problem.whole)
     if may.size:
         problem.add_rows(
             f"{g.name} peak", blocks.take(may) - Affine.of(peak[window[may]]), owner=g.owner, upper=0.0
@@ -684,7 +685,7 @@ def _minimum(books: Books, m: Minimum) -> None:
             inner = head.window
         total = total + g.cost.gather(window_of(inner, m.window, g.cost.n, where_of(m)), n)
     low, _ = books.problem.reach(total)
-    at = np.flatnonzero(low < usd)
+    at = np.flatnonzero((low < usd) | books.problem.whole)
     if at.size:
         extra = Affine.of(books.problem.add_columns(f"{m.owner}/{m.name}", at.size, owner=m.owner))
         books.problem.add_rows(f"{m.owner}/{m.name}", extra + total.take(at), owner=m.owner, lower=usd[at])
