@@ -115,7 +115,8 @@ class Call:
     asked (inf = as much as the site likes), or the most that may be offered; least_kw: less counts as nothing.
     block: intervals over which an award is constant, 0 = an event. claim: 'owner/name' under which an award is settled,
     '' for an event. assets: who serves it, () = whoever can. mandatory: the refusal costs penalty_usd_per_kwh as well
-    (gross), which is otherwise due only on what was accepted and is missing.
+    (gross), which is otherwise due only on what was accepted and is missing. by_meter: what an event pays is settled
+    from the meter even where it was refused; False = it then does not take place.
     Of an award: sustain_h of energy stand behind it, and up_frac, down_frac of it are called in the mean; the billed
     peak sees exposure_frac.
     """
@@ -138,6 +139,7 @@ class Call:
     up_frac: float = 0.0
     down_frac: float = 0.0
     exposure_frac: float = 0.0
+    by_meter: bool = True
 
     @property
     def key(self) -> str:

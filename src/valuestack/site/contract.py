@@ -244,6 +244,8 @@ class Contracted:
         if isinstance(term, Claim):
             return replace(term, usd_per_kw_h=s * np.asarray(term.usd_per_kw_h, dtype=float), exact=exact)
         if isinstance(term, Payment):
+            if term.name.startswith("shortfall"):
+                s = q  # stated as a reward of what is delivered, yet what is missing is a penalty
             blocks = tuple(Block(b.upto, _shared(b.usd_per_unit, s, q)) for b in term.blocks)
             return replace(term, blocks=blocks, exact=exact)
         return term

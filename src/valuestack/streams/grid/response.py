@@ -283,6 +283,7 @@ class Responding(Enrolled):
                 assets=self.assets,
                 mandatory=not rule.self_called and (rate > 0 or rule.capacity != "none"),
                 penalty_usd_per_kwh=rate * (1.0 if firm else self.loss_frac),
+                by_meter=not rule.self_called,
             )
 
     def _series_over(self, view: View, amount: Amount | None) -> Kw | None:

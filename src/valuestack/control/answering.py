@@ -1,0 +1,350 @@
+"""What policies that answer calls have in common: the plan of the day ahead beside what is promised.
+
+The retail plan is that of method B on the tariff (dynamic.py), with its forecast and its reserve for days like this
+one; promises lie on it as obliged_kernel.py says. A call is weighed when it comes, on the forecast and on days that
+may come, with the same plan; how, is the policy's own matter (`weigh`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from math import inf
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..dispatch import Call, Plan, View
+from ..forecast.forecaster import Forecaster
+from ..forecast.similar_day import SimilarDay
+from ..timeline import Kw
+from .guard import Guard
+from .horizon import RollingHorizon, _Lane
+from .obliged_kernel import cost_ahead, decide_promised, duty_of, scenarios_ahead
+from .policy import Setting
+from .promises import Pay, Promises, pay_of, short_view
+from .twin import Twin
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One yes or no with its numbers, expected when it was said and in hindsight [USD, owner's share].
+
+    kw promised (asked, where refused) in intervals first .. first + n - 1 of the call `key`. net = revenue - retail
+    loss - wear - penalty - reserve value. hindsight_usd: the same net on the load that came, None before `reprice`.
+    """
+
+    key: str
+    when: datetime
+    first: int
+    n: int
+    kw: float
+    accepted: bool
+    revenue_usd: float
+    retail_loss_usd: float
+    wear_usd: float
+    penalty_usd: float
+    reserve_usd: float
+    hindsight_usd: float | None = None
+
+    @property
+    def net_usd(self) -> float:
+        """What the owner expected to net of it."""
+        return self.revenue_usd - self.retail_loss_usd - self.wear_usd - self.penalty_usd - self.reserve_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Hindsight:
+    """Decisions re-priced with what happened [USD]: earned by yes; lost by yes; left on the table by no; rightly
+    refused by no. All >= 0."""
+
+    gained_usd: float
+    regretted_usd: float
+    left_usd: float
+    rightly_refused_usd: float
+
+
+def hindsight(decisions: list[Decision]) -> Hindsight:
+    """Sums over decisions that were re-priced."""
+    sums = [0.0, 0.0, 0.0, 0.0]
+    for d in decisions:
+        if d.hindsight_usd is not None:
+            sums[(0 if d.accepted else 2) + (0 if d.hindsight_usd >= 0 else 1)] += abs(d.hindsight_usd)
+    return Hindsight(*sums)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """Something to say yes or no to: kw (m,) of an award, or of an event, from interval `first` on.
+
+    usd: what the award earns if it is held; pay: what the event pays."""
+
+    call: Call
+    first: int
+    kw: Kw
+    usd: float = 0.0
+    pay: Pay | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Sums:
+    """Expected money of the days ahead under some promises, costs positive [USD]."""
+
+    retail: float = 0.0
+    wear: float = 0.0
+    revenue: float = 0.0
+    penalty: float = 0.0
+    reserve: float = 0.0
+
+    @property
+    def net(self) -> float:
+        """Money to the owner."""
+        return self.revenue - self.retail - self.wear - self.penalty - self.reserve
+
+
+@dataclass(slots=True, eq=False)
+class Moment:
+    """Where things stand when calls are weighed: everything that the same question needs later, in hindsight."""
+
+    k: int
+    m: int
+    energy_kwh: float
+    peak_kw: Kw
+    planned_kw: Kw
+    loads: Kw
+    promises: Any
+    states: dict[str, Any]
+    running: list[Candidate] = field(default_factory=list)
+
+
+class Answering(RollingHorizon):
+    """Base of policies that answer calls; see the head of this file.
+
+    ahead_h: how far a call is weighed. weighed: days that may come on which a call is weighed, 0 = on the forecast
+    alone. reserve_usd_per_kwh_h: what a kWh in store is worth an hour as backup, beyond the hard reserve.
+    """
+
+    answers: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        forecaster: Forecaster | None = None,
+        *,
+        horizon_h: float = 24.0,
+        ahead_h: float = 36.0,
+        scenarios: int = 20,
+        reach_days: int = 35,
+        cover_frac: float = 1.0,
+        tilt_usd_per_kwh: float = 2e-5,
+        weighed: int = 6,
+        reserve_usd_per_kwh_h: float = 0.0,
+    ) -> None:
+        super().__init__(
+            SimilarDay() if forecaster is None else forecaster,
+            horizon_h=horizon_h,
+            scenarios=scenarios,
+            reach_days=reach_days,
+            cover_frac=cover_frac,
+            tilt_usd_per_kwh=tilt_usd_per_kwh,
+        )
+        self.ahead_h, self.weighed = max(ahead_h, horizon_h), int(weighed)
+        self.reserve_usd_per_kwh_h = reserve_usd_per_kwh_h
+
+    def prepare(self, setting: Setting) -> None:
+        """See Policy."""
+        super().prepare(setting)
+        self._near = self._steps
+        self._steps = min(max(2, round(self.ahead_h / self.timeline.step_h)), self.timeline.n)
+        self._streams = list(setting.streams)
+        self._promises: Promises | None = None
+        self._running: list[Candidate] = []
+        self._capped = False
+        self.decisions: list[Decision] = []
+
+    def kernel(self, twin: Twin, guard: Guard) -> Any:
+        """No compiled loop: calls are answered one by one."""
+        return None
+
+    def _begin(self, view: View, lanes: int) -> None:
+        super()._begin(view, lanes)
+        if not self._stores:
+            return
+        self._far = self._public._replace(tilt=0.0)
+        self._public = self._public._replace(steps=self._near)
+        self._promises = Promises(duty_of(self.timeline.n), self._stores[0], self.timeline.step_h)
+
+    # --- one interval ----------------------------------------------------------------------------
+
+    def decide(self, view: View) -> Plan:
+        """Answers to the calls that came, and the first step of the best walk beside what is promised."""
+        from .dynamic_kernel import observe
+
+        k, base = view.k, np.asarray(view.now["base_kw"], dtype=float)
+        late = view.age_s.get("base_kw", 0.0) > 0
+        if self._public is None:
+            self._begin(view, base.size)
+        if not self._stores or self._promises is None:
+            return Plan(setpoints_kw={})
+        store, lane = self._stores[0], self._lanes[0]
+        if k > 0 and view.record is not None:
+            observe(k - 1, float(np.atleast_2d(view.record.net_kw)[0, k - 1]), self._public, lane.known)
+        self._look(lane, k, float(base[0]), late)
+        energy = float(np.asarray(view.asset_state[store.name], dtype=float)[0])
+        asked = [c for c in view.calls if c.key not in view.answers and self._due(c, k)]
+        awards = self._answer(view, lane, energy, asked) if asked else {}
+        self._keep_events(view, lane)
+        wish = decide_promised(k, energy, self._public, lane.known, lane.room, self._promises.duty)
+        return Plan(
+            setpoints_kw={store.name: np.array([wish])},
+            awards_kw=awards,
+            accepted=tuple(key for key, kw in awards.items() if np.any(kw)),
+            why=self._why(lane, k),
+        )
+
+    def _keep_events(self, view: View, lane: _Lane) -> None:
+        """Cap the net load in the promised events of the horizon, by what is still missing of them."""
+        k, p = view.k, self._promises
+        assert p is not None
+        self._running = [
+            r for r in self._running if r.pay is not None and r.pay.call.first + r.pay.call.n > k
+        ]
+        if not self._running:
+            if self._capped:
+                p.clear(max(0, k - 1), min(self._steps, self.timeline.n - k))
+                self._capped = False
+            return
+        self._capped = True
+        p.clear(max(0, k - 1), min(self._steps, self.timeline.n - k))
+        net = None if view.record is None else np.atleast_2d(view.record.net_kw)[0]
+        for i, one in enumerate(self._running):
+            assert one.pay is not None
+            pay = one.pay.from_interval(k, net)
+            one = self._running[i] = replace(one, pay=pay)
+            row = lane.known.issued[k, pay.span.start - k : pay.span.stop - k]
+            level = row[: pay.span.stop - pay.span.start] + p.duty.drift[pay.span]
+            if level.size == pay.span.stop - pay.span.start and np.isfinite(level).all():
+                p.event(pay.span, self._most_kw(one, level), pay.usd_per_kwh)
+
+    def _due(self, c: Call, k: int) -> bool:
+        """An answer counts still, and the call lies within sight or cannot wait."""
+        return k <= c.answer and (c.first + c.n <= k + self._steps or k == c.answer)
+
+    def _answer(self, view: View, lane: _Lane, energy: float, asked: list[Call]) -> dict[str, Kw]:
+        """kW promised to each call, (its n,)."""
+        out = {c.key: np.zeros(c.n) for c in asked}
+        moment = self._moment(view, lane, energy)
+        for one in self.weigh(view, lane, moment, asked):
+            self._promise(one)
+            c = one.call
+            at = slice(one.first - c.first, one.first - c.first + one.kw.size)
+            out[c.key][at] += one.kw
+        return out
+
+    def weigh(self, view: View, lane: _Lane, moment: Moment, asked: list[Call]) -> list[Candidate]:
+        """What is promised of what is asked."""
+        raise NotImplementedError
+
+    def _promise(self, one: Candidate) -> None:
+        assert self._promises is not None
+        if one.pay is None:
+            self._promises.award(one.call, one.first, one.kw)
+        else:
+            self._running.append(one)
+
+    # --- what promises are worth -----------------------------------------------------------------
+
+    def _moment(self, view: View, lane: _Lane, energy: float) -> Moment:
+        assert self._promises is not None
+        k = view.k
+        m = min(self._steps, self.timeline.n - k)
+        found = min(scenarios_ahead(k, m, self._far, lane.known, lane.room), self.weighed)
+        rows = lane.room.days[:found, :m] if found else lane.known.issued[k : k + 1, :m]
+        known = lane.known
+        return Moment(
+            k,
+            m,
+            energy,
+            known.peak.copy(),
+            known.planned.copy(),
+            np.array(rows),
+            self._promises,
+            {
+                a.name: np.array(view.asset_state[a.name])
+                for a in self._assets
+                if a.name == self._stores[0].name
+            },
+            list(self._running),
+        )
+
+    def worth(self, lane: _Lane, moment: Moment, taken: list[Candidate], settled: list[Pay]) -> Sums:
+        """Expected money under the promises of a moment and those `taken` beside them. settled: events whose payment
+        falls due by the meter, whether they were accepted or not."""
+        p, h, store = moment.promises, self.timeline.step_h, self._stores[0]
+        out, k, m = Sums(), moment.k, moment.m
+        rows = self._by_call([one for one in taken if one.pay is None], k, m)
+        for c, kw in rows:
+            p.award(c, k, kw)
+        events = [*moment.running, *(one for one in taken if one.pay is not None)]
+        called = sum(c.up_frac * float(kw.sum()) for c, kw in rows) * h
+        earned = sum(one.usd for one in taken if one.pay is None)
+        share = 1.0 / len(moment.loads)
+        for load in moment.loads:
+            p.clear(k, m)
+            for one in events:
+                assert one.pay is not None
+                here = slice(one.pay.span.start - k, one.pay.span.stop - k)
+                level = load[here] + p.duty.drift[one.pay.span]
+                p.event(one.pay.span, self._most_kw(one, level), one.pay.usd_per_kwh)
+            usd, soft = cost_ahead(k, m, moment.energy_kwh, load, self._far, lane.known, lane.room, p.duty)
+            if soft > 3:
+                out.retail = inf
+                break
+            power = lane.room.best[:m].copy()
+            out_kw = np.maximum(-power, 0.0)
+            wear = float(out_kw.sum()) * h * store.wear_usd_per_kwh
+            net = lane.room.load[:m] - p.duty.expose[k : k + m] + power
+            out.retail += share * (usd - wear)
+            out.wear += share * (wear + called * store.wear_usd_per_kwh)
+            out.revenue += share * (earned if soft < 3 else 0.0)  # what no walk can hold earns nothing
+            for pay in settled:
+                here = slice(pay.span.start - k, pay.span.stop - k)
+                got = pay.usd(net[here], out_kw[here])
+                out.revenue += share * got[0]
+                out.penalty += share * got[1]
+            if self.reserve_usd_per_kwh_h:
+                stored = moment.energy_kwh + np.cumsum(
+                    np.maximum(power, 0.0) * p.ec * h - out_kw * h / p.ed - p.duty.drain[k : k + m] * h
+                )
+                out.reserve -= share * self.reserve_usd_per_kwh_h * float(stored.sum()) * h
+        p.clear(k, m)
+        for c, kw in rows:
+            p.award(c, k, -kw)
+        return out
+
+    def _by_call(self, taken: list[Candidate], k: int, m: int) -> list[tuple[Call, Kw]]:
+        """Awards of the same call added up over the horizon."""
+        rows: dict[str, tuple[Call, Kw]] = {}
+        for one in taken:
+            kw = rows.setdefault(one.call.key, (one.call, np.zeros(m)))[1]
+            kw[one.first - k : one.first - k + one.kw.size] += one.kw
+        return list(rows.values())
+
+    def _most_kw(self, one: Candidate, load_kw: Kw) -> Kw:
+        assert one.pay is not None
+        done_h = (one.call.n * self.timeline.step_h) - load_kw.size * self.timeline.step_h
+        return one.pay.most_kw(load_kw, float(one.kw[0]), done_h)
+
+    def _pays(self, view: View, lane: _Lane, asked: list[Call]) -> dict[str, Pay]:
+        """What the events asked pay, by key."""
+        events = [c for c in asked if not c.claim]
+        out: dict[str, Pay] = {}
+        short = short_view(view, self._steps)
+        forecast = lane.known.issued[view.k, : short.n]
+        for name in dict.fromkeys(c.stream for c in events):
+            stream = next(s for s in self._streams if s.name == name)
+            terms = list(stream.terms(short))
+            for c in events:
+                pay = pay_of(c, terms, short, forecast) if c.stream == name else None
+                if pay is not None:
+                    out[c.key] = pay
+        return out

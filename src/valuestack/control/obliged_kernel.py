@@ -1,0 +1,263 @@
+"""Compiled plan of a store that has promised: the day ahead at least cost beside what calls and awards ask.
+
+The walk is that of dynamic_kernel.py, with a `Duty` laid over it. An award takes power and energy of the store away,
+moves its energy and the meter by its mean call, and lies on top of the billed peak with what that sees. A promised
+event caps the net load of its intervals. What cannot be kept gives way in this order: the reserve for days like
+this one, the caps of events (each kWh above them then costs what it forfeits), the room of awards.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ..solve.store_dp_kernel import Ints, Scratch, Walk, _master, evaluate
+from .dynamic_kernel import _FAR, Known, Public, Room, _hold, _remember, _reserve, _rows, _scenarios
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Duty(NamedTuple):
+    """What is promised, over the timeline, (n,) and at boundaries (n + 1,).
+
+    up, down: kW of room kept. need, spare: kWh that stay in store above its least, and free below its most. drift: kW
+    at the meter by mean calls and by other assets, called: by mean calls alone. drain: kW that leave the store so.
+    expose: kW that the billed peak sees beyond the meter. most: kW of net load at most, by events. fine: USD of each
+    kWh above it. pay: USD that another kWh drawn costs beyond the tariff.
+    """
+
+    up: Floats
+    down: Floats
+    need: Floats
+    spare: Floats
+    drift: Floats
+    called: Floats
+    drain: Floats
+    expose: Floats
+    most: Floats
+    fine: Floats
+    pay: Floats
+
+
+def duty_of(n: int) -> Duty:
+    """Nothing promised over n intervals."""
+
+    def row(size: int = n) -> Floats:
+        return np.zeros(size)
+
+    return Duty(
+        up=row(),
+        down=row(),
+        need=row(n + 1),
+        spare=row(n + 1),
+        drift=row(),
+        called=row(),
+        drain=row(),
+        expose=row(),
+        most=np.full(n, np.inf),
+        fine=row(),
+        pay=row(),
+    )
+
+
+STALL, WALKS = 4, 40  # walks without a better one after which the best so far is taken, and walks at all
+
+
+@njit(cache=True, error_model="numpy")
+def _nearly(
+    p: Walk,
+    window: Ints,
+    held: Floats,
+    first: Floats,
+    price: Floats,
+    gap: float,
+    scratch: Scratch,
+    power: Floats,
+    stored: Floats,
+    best: Floats,
+) -> tuple[int, float, float, int]:
+    """`horizon_from` that stops where walks get no better although that is not proven: the walk found is mostly the
+    optimum long before the cuts say so. Same arguments and answer."""
+    w, n = held.size, p.load.size
+    edges = np.array([0, n])
+    constant, by_start, by_end, by_cap = np.empty(1), np.empty(1), np.empty(1), np.empty((1, w))
+    caps, peaks = first.copy(), np.empty(w)
+    cut, right = np.empty((WALKS + 1, w + 1)), np.empty(WALKS + 1)
+    basis, inverse, x, prices = -np.arange(w + 1), np.eye(w + 1), np.empty(w + 1), np.empty(w + 1)
+    x[0] = 1.0
+    x[1:] = price
+    upper, lower, cuts, walks, since = np.inf, -np.inf, 1, 0, 0
+    while walks < WALKS and since < STALL:
+        walks += 1
+        peaks[:] = held
+        wrong, usd = evaluate(
+            p, window, caps, edges, scratch, power, stored, constant, by_start, by_end, by_cap, peaks
+        )
+        if wrong >= 0:
+            return wrong, 0.0, 0.0, walks
+        for k in range(w):
+            usd += price[k] * (peaks[k] - held[k])
+        if usd < upper - gap:
+            since = 0
+        elif walks > 2:
+            since += 1
+        if usd < upper:
+            upper = usd
+            best[:] = power
+        slope = by_end[0] - p.end_value
+        floor = constant[0] + by_start[0] * p.start + slope * (p.end_low if slope > 0.0 else p.end_high)
+        enough = True
+        for k in range(w):
+            floor += by_cap[0, k] * held[k]
+            enough = enough and price[k] + by_cap[0, k] >= 0.0
+        if walks == 2:  # without caps: the cut that the master begins with
+            i = 0
+        else:
+            i, cuts = cuts, cuts + 1
+        right[i] = floor
+        cut[i, 0] = 1.0
+        cut[i, 1:] = -by_cap[0]
+        if enough:
+            lower = max(lower, floor)
+        if walks > 1:
+            _master(cut, right, cuts, basis, inverse, x, prices)
+            total = prices[0]
+            for k in range(w):
+                total += price[k] * prices[k + 1]
+            lower = max(lower, total)
+        if upper - lower <= gap:
+            break
+        for k in range(w):
+            caps[k] = 1e12 if walks == 1 else held[k] + prices[k + 1]
+    return -1, upper, lower, walks
+
+
+@njit(cache=True)
+def _lay(k: int, m: int, load: Floats, p: Public, d: Duty, room: Room) -> None:
+    """The horizon's load and powers under the duty. load: (m,) net load without the store."""
+    for j in range(m):
+        t = k + j
+        at = load[j] + d.drift[t] + d.expose[t]
+        room.load[j] = at
+        room.kw_in[j] = max(0.0, p.charge - d.down[t])
+        room.kw_out[j] = max(0.0, p.power - d.up[t])
+        room.most_in[j] = max(p.most_import[t], at)
+        room.most_out[j] = max(p.most_export[t] - d.up[t] - d.expose[t], -at)
+
+
+@njit(cache=True)
+def _walked(
+    k: int, m: int, p: Public, known: Known, room: Room, d: Duty, count: int, start: float, soft: int
+) -> bool:
+    """The least-cost walk into room.best. soft: 0 keeps room.low and every promise, 1 lets the reserve go, 2 the caps
+    of events, 3 the room of awards."""
+    most_usd = room.price[:count].sum()
+    dear = 0.0
+    drain = d.drain[k : k + m]
+    if soft >= 3:
+        drain = room.zero[:m]
+        for j in range(m):
+            t = k + j
+            room.load[j] -= d.expose[t] + d.called[t]
+            room.kw_in[j], room.kw_out[j] = p.charge, p.power
+            room.most_in[j] = max(p.most_import[t], room.load[j])
+            room.most_out[j] = max(p.most_export[t], -room.load[j], 0.0)
+    for j in range(m):
+        t = k + j
+        room.buy[j] = p.buy[t] + d.pay[t] + p.tilt * j
+        room.sell[j] = min(p.sell[t] + d.pay[t], room.buy[j])
+        if d.most[t] < _FAR:
+            if soft < 2:
+                room.most_in[j] = min(room.most_in[j], d.most[t] + d.expose[t])
+            else:
+                room.most_in[j] = max(p.most_import[t], room.load[j])
+                room.buy[j] += d.fine[t]
+        dear = max(dear, abs(room.buy[j]))
+    for j in range(m + 1):
+        t = k + j
+        if soft >= 1:
+            room.low[j] = p.low
+        room.high[j] = p.high
+        if soft < 3:
+            room.low[j] = max(room.low[j], p.low + d.need[t])
+            room.high[j] = p.high - d.spare[t]
+    big = 1.25 * most_usd / p.h + 2.0 * dear / p.ec + p.wear + 1.0
+    end = room.low[m] if soft >= 1 else p.low + (0.0 if soft >= 3 else d.need[k + m])
+    walk = Walk(
+        p.h, room.load[:m], room.buy[:m], room.sell[:m], room.kw_in[:m], room.kw_out[:m], p.ec, p.ed, p.wear, big,
+        room.most_in[:m], room.most_out[:m], room.low[: m + 1], room.high[: m + 1], drain, start,
+        end, room.high[m], p.value[k], 1e-9 * max(1.0, p.high),
+    )  # fmt: skip
+    for i in range(count):
+        planned = known.planned[room.ids[i]]
+        room.first[i] = max(room.held[i], planned) if planned < _FAR else room.held[i]
+    wrong, upper, lower, walks = _nearly(
+        walk, room.rows[:, :m], room.held[:count], room.first[:count], room.price[:count],
+        1e-6 * max(1.0, most_usd * p.power), room.walk, room.power[:m], room.stored[:m], room.best[:m],
+    )  # fmt: skip
+    room.told[1], room.told[2], room.told[3] = walks, upper, lower
+    return bool(wrong < 0)
+
+
+@njit(cache=True)
+def cost_ahead(
+    k: int, m: int, stored_kwh: float, load: Floats, p: Public, known: Known, room: Room, d: Duty
+) -> tuple[float, int]:
+    """Least cost of m intervals from k on a load, above what the peaks held cost [USD], and how soft it had to be;
+    (inf, 4) where there is no walk at all. The power found stands in room.best."""
+    start = min(max(stored_kwh, p.low), p.high)
+    _lay(k, m, load, p, d, room)
+    count = _rows(p, room, k, m)
+    _hold(p, known, room, k, m)
+    for soft in range(1, 4):
+        if _walked(k, m, p, known, room, d, count, start, soft):
+            usd = room.told[2]
+            for j in range(m):
+                t = k + j
+                price = p.buy[t] + d.pay[t] + p.tilt * j
+                if soft < 3:  # what only the billed peak sees is no energy
+                    usd -= price * d.expose[t] * p.h
+                if soft >= 2 and d.most[t] < _FAR:  # what an event forfeits is counted with its pay
+                    usd -= d.fine[t] * (room.load[j] + room.best[j]) * p.h
+            return usd, soft
+    return np.inf, 4
+
+
+@njit(cache=True)
+def scenarios_ahead(k: int, m: int, p: Public, known: Known, room: Room) -> int:
+    """Fill room.days (scenarios, m) with days that may come from k on; returns how many."""
+    for j in range(m):
+        room.load[j] = known.issued[k, j]
+    return int(_scenarios(p, known, room, k, m))
+
+
+@njit(cache=True)
+def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Room, d: Duty) -> float:
+    """The setpoint of interval k [kW, load sign], beside which the mean calls of awards come."""
+    m = min(p.steps, p.window.shape[1] - k)
+    start = min(max(stored_kwh, p.low), p.high)
+    _lay(k, m, known.issued[k], p, d, room)
+    count = _rows(p, room, k, m)
+    _hold(p, known, room, k, m)
+    events = False
+    for j in range(m):
+        events = events or d.most[k + j] < _FAR
+    found = _scenarios(p, known, room, k, m) if (count or events) and p.scenarios else 0
+    room.told[0] = 0.0
+    done = False
+    if found:
+        for j in range(m):
+            room.caps[j] = d.most[k + j] + d.expose[k + j]
+            for f in range(p.window.shape[0]):
+                i = room.rows[f, j]
+                if i >= 0:
+                    room.caps[j] = min(room.caps[j], max(room.held[i], known.planned[room.ids[i]]))
+        room.told[0] = _reserve(p, room, m, found, p.cover, start - p.low)
+        done = _walked(k, m, p, known, room, d, count, start, 0)
+    for soft in range(1, 4):
+        if not done:
+            done = _walked(k, m, p, known, room, d, count, start, soft)
+    _remember(p, known, room, m, count, done)
+    return float(room.best[0]) if done else 0.0
