@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from valuestack.errors import InfeasibleError, InputError
-from valuestack.flows import Store
+from valuestack.flows import Offer, Store, Unit
 from valuestack.stack.explain import Explainer
 from valuestack.stack.optimise import optimise
 from valuestack.terms import Block, Claim, Limit, Measure, Payment, Term
@@ -68,6 +68,33 @@ def test_an_asked_setpoint_costs_what_a_fresh_plan_says(market: bool) -> None:
         possible += 1
         assert action.cost_usd == pytest.approx(again - base, abs=0.01)
     assert possible > 40
+
+
+@pytest.mark.parametrize("case", ["tariff", "market", "engine"])
+def test_the_next_best_action_costs_what_a_fresh_plan_with_it_does(case: str) -> None:
+    """A hundred random intervals over three plans, one with switches: next best = re-solve, to the cent."""
+    horizon, load, store, terms = _case(7, market=case == "market")
+    offers: list[Offer] = [store]
+    if case == "engine":
+        offers.append(
+            Unit("engine", np.full(N, 10.0), np.full(N, 40.0), start_usd=4.0, usd_per_h=1.0,
+                 fuel_pieces=((40.0, 0.07),), fuel_usd_per_gal=2.5, available=((np.arange(N) // 8) == 9) * 1.0)
+        )  # fmt: skip
+    explainer = Explainer(horizon, load, offers, terms)
+    base = optimise(horizon, load, offers, terms, method="highs", gap=1e-9).objective_usd
+    rng = np.random.default_rng(9)
+    seen = 0
+    for k in rng.choice(N, 6 if case == "engine" else 47, replace=False).tolist():
+        found = explainer.at(k, "battery").next_best
+        assert found is not None
+        window = np.full(N, -1)
+        window[k] = 0
+        kw = found.setpoint_kw
+        asked = Limit("asked", "setpoint", Measure("net", asset="battery"), "each", kw, kw, window=window)
+        again = optimise(horizon, load, offers, [*terms, asked], method="highs", gap=1e-9).objective_usd
+        assert found.cost_usd == pytest.approx(again - base, abs=0.01)
+        seen += 1
+    assert seen == (6 if case == "engine" else 47)
 
 
 def test_an_interval_tells_who_held_and_who_priced_it() -> None:
