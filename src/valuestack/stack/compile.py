@@ -21,7 +21,7 @@ from .claims import Held, add_claims, keep_room, keep_site_room
 from .limits import add_limit, needs_split
 from .meter import Meter
 from .offers import Draft, Part, bind, draft, give_kvar, store_rows, zero
-from .payments import Approximation, Books, add_payments, marginal
+from .payments import Approximation, Books, add_payments, aligned, marginal
 from .polygon import Disc
 from .value import Flows, Worth, sunk_usd, worth
 
@@ -123,8 +123,8 @@ def compile_problem(
     name, (n,) True where charging and discharging at once must be excluded by a binary beside the intervals
     in which prices could make it pay. short_usd_per_kw_h: price of awards made and not held, None = they must
     be. whole: nothing is left out because it cannot bind at these sizes, and charging and discharging at once is not
-    excluded: what `sizing` needs, whose sizes are decisions. Errors: InputError for shapes and names, ConflictError for hard
-    limits that leave no room.
+    excluded: what `sizing` needs, whose sizes are decisions. Errors: InputError for shapes and names, ConflictError
+    for hard limits that leave no room.
     """
     n = horizon.n
     load = _load(load_kw, n, "load_kw")
@@ -134,7 +134,7 @@ def compile_problem(
             f"two assets have the same name: {', '.join(sorted(x for x in set(names) if names.count(x) > 1))}"
         )
     _raise_conflicts(terms, horizon)
-    payments = [t for t in terms if isinstance(t, Payment)]
+    payments = aligned([t for t in terms if isinstance(t, Payment)])
     claims = [t for t in terms if isinstance(t, Claim)]
     limits = [t for t in terms if isinstance(t, Limit)]
     export_cap = _export_cap(limits, filled(export_limit_kw, n))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
+from typing import Any
 
 import numpy as np
 
@@ -141,6 +142,53 @@ def grouped(payments: Sequence[Payment], minima: Sequence[Minimum]) -> list[Grou
         else:
             groups.append(Group([p], mine))
     return sorted(groups, key=lambda g: _depth(g.payments, payments))
+
+
+def aligned(payments: Sequence[Payment]) -> list[Payment]:
+    """The same payments, with a maximum that is measured over some of another's windows stated over all of them, at
+    no price in the others: a credit on the peak of summer afternoons then adds to the charge on that peak, and their
+    sum is judged, not the credit alone."""
+    read = {(p.owner, of) for p in payments for of in references(p)}
+    out: list[Payment] = []
+    for q in payments:
+        homes = [p for p in payments if p is not q and p.windows > q.windows and _may_align(p, q)]
+        moved = None if (q.owner, q.name) in read else next((m for p in homes if (m := _on(p, q))), None)
+        out.append(q if moved is None else moved)
+    return out
+
+
+def _may_align(p: Payment, q: Payment) -> bool:
+    plain = all(
+        t.over == "max" and t.pool is None and t.carry is None and not t.floors and t.so_far is None
+        for t in (p, q)
+    )
+    numbers = not any(isinstance(b.upto, HoursUse) for b in q.blocks)
+    return plain and numbers and p.window.shape == q.window.shape and p.measure.same(q.measure)
+
+
+def _on(p: Payment, q: Payment) -> Payment | None:
+    """q over the windows of p, where each of its own is exactly one of them; else None."""
+    counts = q.window >= 0
+    if not counts.any() or (p.window[counts] < 0).any():
+        return None
+    home = np.full(q.windows, -1, dtype=np.int64)
+    home[q.window[counts]] = p.window[counts]
+    known = home[home >= 0]
+    if (home[q.window[counts]] != p.window[counts]).any() or np.unique(known).size < known.size:
+        return None
+    if int(np.isin(p.window, known).sum()) != int(counts.sum()):
+        return None
+    n, seen = p.windows, home >= 0
+
+    def spread(value: Any, of_nothing: float) -> Floats:
+        full = np.full(n, of_nothing)
+        full[home[seen]] = filled(value, q.windows)[seen]
+        return full
+
+    blocks = tuple(
+        replace(b, upto=spread(b.upto, inf), usd_per_unit=spread(b.usd_per_unit, 0.0)) for b in q.blocks
+    )
+    return replace(q, window=p.window, blocks=blocks)
 
 
 def references(p: Payment) -> Iterator[str]:

@@ -685,8 +685,8 @@ def search(
 
     for point in start:
         ask(np.array([point[a.name] for a in axes]))
-    for at in product(*(np.linspace(lo, h, grid if h > lo else 1) for lo, h in zip(low, high))):
-        ask(np.array(at))
+    for tick in product(*(np.linspace(lo, h, grid if h > lo else 1) for lo, h in zip(low, high))):
+        ask(np.array(tick))
     if min(tried.values()) == inf:
         raise InfeasibleError("no size within the range can be had; widen the range", owners=["sizing"])
     now = np.array(min(tried, key=lambda k: tried[k]))

@@ -18,7 +18,7 @@ from .compile import Compiled
 LARGE = 6_000  # columns: below, the general solver is quick and ends on a corner
 SHARPER = 0.5  # of the gap asked for: what the interior leaves over is charge and discharge at once
 NOISE = 1e-8  # of the cost: what rounding may turn between a plan and a bound that meet
-BREACH = 2e-6  # of a row, in its own unit (kW, kWh)
+BREACH = 1e-5  # of a row, in its own unit (kW, kWh, K): a hundredth of a watt
 
 
 def suits(compiled: Compiled) -> str | None:
