@@ -17,6 +17,16 @@ CALLS = {
     "audit": ["audit", "first-story"],
     "bill": ["bill", "first-story"],
     "study": ["study", "first-story"],
+    "simulate": [
+        "simulate",
+        "first-story",
+        "--scenarios",
+        "2",
+        "--policies",
+        "do_nothing,threshold",
+        "--workers",
+        "1",
+    ],
     "flexibility": ["flexibility", "first-story"],
     "explain": ["explain", "first-story", "2021-07-14T17:00", "--days", "3"],
     "tariff list": ["tariff", "list"],
@@ -36,7 +46,7 @@ def section(command: str) -> str:
 
 def result_of(command: str, capsys: pytest.CaptureFixture[str], folder: Path) -> dict[str, Any]:
     more = ["--out", str(folder), "--formats", "json"] if command == "study" else []
-    more = ["--out", str(folder)] if command == "flexibility" else more
+    more = ["--out", str(folder)] if command in ("flexibility", "simulate") else more
     assert run([*CALLS[command], *more, "--json"]) == 0
     out = json.loads(capsys.readouterr().out)
     assert set(out) == {"command", "version", "inputs", "result"} and out["command"] == command

@@ -6,9 +6,12 @@
     level      load: growth drawn per future and steps that may come (a line bought or closed)
     price      around the taken days, a mean-reverting log-deviation from day to day, fitted on the series' own daily
                means (AR(1)), spikes of a Poisson number, and a level of the year (lognormal)
+    calls      of a programme: a Poisson number a year, on days drawn among those on which a series is highest
+    outages    drawn for each future from the site's outage model, or their expectation
     rules      each rule may change: from a drawn day on a price is multiplied by `factor` (0 = the market ends)
 
-Future i of a seed is the same in whatever order and wherever it is drawn: SeedSequence(seed).spawn_key = (i,).
+Future i of a seed is the same in whatever order and wherever it is drawn, and each thing in it is drawn by itself:
+SeedSequence(seed, spawn_key=(i, crc32 of its name)).
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
+from zlib import crc32
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -65,13 +69,31 @@ class RuleFuture(_Part):
     source: str = ""
 
 
+class CallFuture(_Part):
+    """Calls of a programme in place of those that the stream lists: a Poisson number of per_y, each of `hours` from
+    `from_h` (local clock) on, on working days of `months` (none = all), at most one a day. on: a series on whose
+    highest days they fall, the `top_frac` of those days by daily peak; none = any day. source: where the rate comes
+    from."""
+
+    per_y: float = Field(ge=0, le=366)
+    hours: float = Field(default=2.0, gt=0, le=24)
+    from_h: float = Field(default=16.0, ge=0, lt=24)
+    months: tuple[int, ...] = ()
+    on: str | None = None
+    top_frac: float = Field(default=0.2, gt=0, le=1)
+    source: str = ""
+
+
 class Futures(_Part):
-    """What may differ between futures, as a person writes it under [simulate.futures]."""
+    """What may differ between futures, as a person writes it under [simulate.futures]. calls: by stream. outages: as
+    they come in each future, or the expectation over all."""
 
     block_days: int = Field(default=7, ge=1, le=31)
     near_days: int = Field(default=21, ge=1, le=182)
     load: LoadFuture = LoadFuture()
     prices: dict[str, PriceFuture] = Field(default_factory=dict)
+    calls: dict[str, CallFuture] = Field(default_factory=dict)
+    outages: Literal["drawn", "expected"] = "drawn"
     rules: tuple[RuleFuture, ...] = ()
 
     @model_validator(mode="after")
@@ -85,25 +107,26 @@ class Futures(_Part):
 @dataclass(frozen=True, slots=True, eq=False)
 class Future:
     """One year that could come. series: by name, (n,). drivers: the numbers that were drawn, by name, for a tornado.
-    rules: (name, first interval) of each rule that changed."""
+    rules: (name, first interval) of each rule that changed. calls: (first interval, intervals) by stream."""
 
     number: int
     series: Mapping[str, Kw]
-    drivers: Mapping[str, float]
+    drivers: dict[str, float]
     rules: Mapping[str, int] = field(default_factory=dict)
+    calls: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Scenarios:
     """Draws futures of a timeline. series: what came, by name, (n,) each; prices are those named in `futures.prices`.
 
-    Errors: InputError for a price or rule that names no series (streams named by rules are checked by whoever knows
-    them: `known`)."""
+    known: streams that rules may name, and whether calls may be drawn for them.
+    Errors: InputError for a price, a rule or calls that name nothing."""
 
     timeline: Timeline
     series: Mapping[str, Kw]
     futures: Futures = field(default_factory=Futures)
-    known: frozenset[str] = frozenset()
+    known: Mapping[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         problems = [
@@ -117,21 +140,42 @@ class Scenarios:
             for name in r.of
             if name not in self.series and name not in self.known
         ]
+        able = [name for name, can in self.known.items() if can]
+        for name, how in self.futures.calls.items():
+            if name not in able:
+                problems.append(
+                    f"calls.{name}: no stream of this name takes calls; there is {', '.join(able) or 'none'}"
+                )
+            if how.on is not None and how.on not in self.series:
+                problems.append(f"calls.{name}.on: no series {how.on!r}; there is {', '.join(self.series)}")
+            if bad := [m for m in how.months if not 1 <= m <= 12]:
+                problems.append(f"calls.{name}.months: {', '.join(map(str, bad))} is no month; write 1 to 12")
         if problems:
             raise InputError.collect("simulate.futures", problems)
 
     def draw(self, number: int, seed: int = 0) -> Future:
         """Future `number` of a seed."""
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(number,))))
-        at = self._taken(rng)
+
+        def chance(*what: str) -> np.random.Generator:
+            """Every thing has its own stream of chance: one that is added or changed leaves the others as they were."""
+            key = (number, *(crc32(w.encode()) for w in what))
+            return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+        at = self._taken(chance("days"))
         drivers: dict[str, float] = {}
         out = {name: values[at] for name, values in self.series.items()}
         if "load_kw" in out:
-            out["load_kw"] = out["load_kw"] * self._level(rng, drivers)
+            out["load_kw"] = out["load_kw"] * self._level(chance("load"), drivers)
         for name, how in self.futures.prices.items():
-            out[name] = out[name] * self._price(rng, name, how, drivers)
-        rules = self._rules(rng, out, drivers)
-        return Future(number, out, drivers, rules)
+            out[name] = out[name] * self._price(chance("price", name), name, how, drivers)
+        calls = {
+            name: self._calls(chance("calls", name), name, how, out, drivers)
+            for name, how in self.futures.calls.items()
+        }
+        rules: dict[str, int] = {}
+        for rule in self.futures.rules:
+            rules |= self._rule(chance("rule", rule.name), rule, out, drivers)
+        return Future(number, out, drivers, rules, calls)
 
     # --- days ------------------------------------------------------------------------------------
 
@@ -233,20 +277,48 @@ class Scenarios:
             out[name] = (float(log.std() * np.sqrt(1 - keep**2) * 0.5), keep)
         return out
 
-    def _rules(
-        self, rng: np.random.Generator, series: dict[str, Kw], drivers: dict[str, float]
+    def _calls(
+        self,
+        rng: np.random.Generator,
+        name: str,
+        how: CallFuture,
+        series: Mapping[str, Kw],
+        drivers: dict[str, float],
+    ) -> tuple[tuple[int, int], ...]:
+        """(first interval, intervals) of the calls of a programme, in order."""
+        t, (day, _, _, kind) = self.timeline, self._days
+        first = np.searchsorted(day, np.arange(kind.size))
+        months = how.months or tuple(range(1, 13))
+        may = np.flatnonzero((kind == 0) & np.isin(t.month[first], months))
+        if how.on is not None and may.size:
+            high = np.maximum.reduceat(np.asarray(series[how.on], dtype=float), first)
+            may = np.sort(
+                may[np.argsort(-high[may], kind="stable")[: max(1, round(how.top_frac * may.size))]]
+            )
+        wanted = int(rng.poisson(how.per_y * t.hours / 8760.0))
+        n = max(1, round(how.hours / t.step_h))
+        out = []
+        for d in sorted(rng.permutation(may)[:wanted].tolist()):
+            until = first[d + 1] if d + 1 < kind.size else t.n
+            at = first[d] + np.flatnonzero(t.minute_of_day[first[d] : until] >= 60 * how.from_h - 1e-6)
+            if at.size and at[0] + n <= t.n:
+                out.append((int(at[0]), n))
+        drivers[f"calls of {name}"] = float(len(out))
+        return tuple(out)
+
+    def _rule(
+        self, rng: np.random.Generator, rule: RuleFuture, series: dict[str, Kw], drivers: dict[str, float]
     ) -> dict[str, int]:
-        changed = {}
-        for rule in self.futures.rules:
-            falls, when = rng.random() < rule.per_y, int(rng.integers(0, self.timeline.n))
-            drivers[f"rule: {rule.name}"] = float(falls) * (1 - when / self.timeline.n)
-            if falls:
-                changed[rule.name] = when
-                for name in rule.of:
-                    if name in series:
-                        series[name] = series[name].copy()
-                        series[name][when:] *= rule.factor
-        return changed
+        """{name: first interval} where the rule changes, and the series changed from there on."""
+        falls, when = rng.random() < rule.per_y, int(rng.integers(0, self.timeline.n))
+        drivers[f"rule: {rule.name}"] = float(falls) * (1 - when / self.timeline.n)
+        if not falls:
+            return {}
+        for name in rule.of:
+            if name in series:
+                series[name] = series[name].copy()
+                series[name][when:] *= rule.factor
+        return {rule.name: when}
 
 
 def describe(futures: Futures) -> list[dict[str, Any]]:

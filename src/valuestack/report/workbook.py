@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,15 @@ _FORMATS = {
 
 
 def save(study: Study, path: Path) -> None:
-    """Write the workbook to `path`: one sheet a table, money as numbers, sums as live formulas."""
-    import xlsxwriter
-
+    """Write the workbook of a study to `path`."""
     from .page import workbook_sheets
+
+    save_sheets(workbook_sheets(study), path)
+
+
+def save_sheets(sheets: Iterable[tuple[str, Table]], path: Path) -> None:
+    """Write tables to `path`: one sheet a table, money as numbers, sums as live formulas."""
+    import xlsxwriter
 
     # Text cells come from people's files: never read them as formulas or links.
     options = {"strings_to_formulas": False, "strings_to_urls": False, "nan_inf_to_errors": True}
@@ -36,7 +42,7 @@ def save(study: Study, path: Path) -> None:
             for form, code in _FORMATS.items()
         }
         taken: set[str] = set()
-        for name, rows in workbook_sheets(study):
+        for name, rows in sheets:
             _sheet(book.add_worksheet(_unique(name, taken)), rows, head, styles, bold)
 
 

@@ -259,7 +259,9 @@ def thing_of(
     cls = stream_class(kind) if room == "streams" else find(room, kind)
     given = dict(values)
     for key, value in given.items():
-        if folder is not None and isinstance(value, str) and key in ("file", "weather", "series"):
+        # `series` of an asset is a file, that of a stream (which has a layer) the name of one of the site's series.
+        paths = ("file", "weather") if hasattr(cls, "layer") else ("file", "weather", "series")
+        if folder is not None and isinstance(value, str) and key in paths:
             found = folder / value
             if not found.is_file():
                 raise InputError(f"{key}: no file {value!r} in {folder}; check the path")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from valuestack.errors import InputError
-from valuestack.forecast.scenarios import Futures, LoadFuture, PriceFuture, RuleFuture, Scenarios
+from valuestack.forecast.scenarios import CallFuture, Futures, LoadFuture, PriceFuture, RuleFuture, Scenarios
 from valuestack.timeline import Timeline
 
 YEAR = Timeline(start="2018-01-01T00:00", step_h=1.0, n=8760, tz="America/New_York")
@@ -82,7 +82,7 @@ def test_steps_and_growth_move_the_level() -> None:
 
 def test_a_market_that_ends_is_worth_nothing_from_then_on() -> None:
     end = RuleFuture(name="market ends", of=("lmp", "regulation"), per_y=1.0, factor=0.0)
-    made = Scenarios(YEAR, series(), still(rules=[end]), known=frozenset({"regulation"})).draw(2)
+    made = Scenarios(YEAR, series(), still(rules=[end]), known={"regulation": False}).draw(2)
     k = made.rules["market ends"]
     assert not made.series["lmp"][k:].any() and (made.series["lmp"][:k] > 0).all()
     with pytest.raises(InputError, match="neither a series nor a stream"):
@@ -96,3 +96,27 @@ def test_rules_fall_as_often_as_they_say() -> None:
     made = Scenarios(YEAR, series(), still(rules=[rule]))
     share = np.mean([bool(made.draw(i).rules) for i in range(300)])
     assert 0.22 < share < 0.38
+
+
+def test_calls_come_as_often_as_written_on_high_days_of_their_months() -> None:
+    past = series()
+    how = CallFuture(per_y=6.0, hours=3.0, from_h=17.0, months=(6, 7, 8), on="load_kw", top_frac=0.25)
+    made = Scenarios(YEAR, past, still(calls={"programme": how}), known={"programme": True})
+    many = [made.draw(i, seed=3) for i in range(150)]
+    counts = np.array([len(f.calls["programme"]) for f in many])
+    assert counts.mean() == pytest.approx(6.0, abs=0.8) and counts.var() == pytest.approx(6.0, rel=0.5)
+    f = many[int(counts.argmax())]
+    day = YEAR.day - YEAR.day[0]
+    first = np.searchsorted(day, np.arange(365))
+    peak = np.maximum.reduceat(f.series["load_kw"], first)
+    may = np.flatnonzero(np.isin(YEAR.month[first], (6, 7, 8)) & (YEAR.weekday[first] < 5))
+    for k, n in f.calls["programme"]:
+        assert n == 3 and YEAR.hour[k] == 17 and day[k] in may
+        assert (peak[may] > peak[day[k]]).mean() <= 0.25
+    assert f.calls == made.draw(f.number, seed=3).calls and f.drivers["calls of programme"] == counts.max()
+
+
+def test_calls_of_nobody_are_refused_with_who_there_is() -> None:
+    wrong = still(calls={"programm": CallFuture(per_y=1, on="lode", months=(13,))})
+    with pytest.raises(InputError, match=r"there is programme(.|\n)*no series 'lode'(.|\n)*13 is no month"):
+        Scenarios(YEAR, series(), wrong, known={"programme": True, "regulation": False})

@@ -8,6 +8,7 @@ happens `TRIES` times with nothing done in between does it stop, since a chunk m
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -26,14 +27,28 @@ Work = Callable[[int], Any]
 
 @contextmanager
 def pool(workers: int, prepare: Callable[..., None], given: tuple[Any, ...]) -> Iterator[Executor]:
-    """Worker processes, each prepared once; started afresh ('spawn'), so that no state of this process leaks in."""
+    """Worker processes, each prepared once; started afresh ('spawn'), so that no state of this process leaks in. Where
+    somebody interrupts, they are ended at once: a chunk under way is lost and run again next time."""
     made = ProcessPoolExecutor(
-        max_workers=workers, mp_context=get_context("spawn"), initializer=prepare, initargs=given
+        max_workers=workers,
+        mp_context=get_context("spawn"),
+        initializer=_begin,
+        initargs=(prepare, given),
     )
     try:
         yield made
+    except KeyboardInterrupt:
+        for process in list((getattr(made, "_processes", None) or {}).values()):
+            process.terminate()
+        raise
     finally:
         made.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(prepare: Callable[..., None], given: tuple[Any, ...]) -> None:
+    """In a worker: an interrupt is for the process that waits, which ends the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare(*given)
 
 
 @contextmanager

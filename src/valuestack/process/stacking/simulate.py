@@ -1,8 +1,14 @@
 """Thousands of futures: each a whole year run interval by interval under each policy, and settled.
 
-A future changes what the world does (load, sun, prices, rules), never what a policy may know: policies run in the
-same loop, behind the same guard, as in a study. Rows go to Parquet parts, one a chunk, written whole or not at all;
-a run that was stopped goes on where it was, and a part is the same wherever and whenever it is computed.
+A future changes what the world does (load, sun, prices, calls, outages, rules), never what a policy may know: policies
+run in the same loop, behind the same guard, as in a study. The futures of a chunk are lanes of one loop, as far as a
+policy decides for lanes; each lane is settled by itself. Rows go to Parquet parts, one a chunk, written whole or not at
+all; a run that was stopped goes on where it was, and a part is the same wherever and whenever it is computed.
+
+A row holds, beside its sums, what each stream brought and did under `layer | stream | figure`:
+
+    1 | tariff of main | contractual_usd      settled money by certainty class; usd > 0 is money to the owner
+    3 | regulation | calls, missed, service_h, throughput_kwh, staff_h
 """
 
 from __future__ import annotations
@@ -10,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from math import fsum
@@ -19,9 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from ...dispatch import Foresight, Record, View, World
+from ...dispatch import Record, View, World
 from ...errors import InputError, StoreError
-from ...flows import Given
+from ...flows import Given, Store
 from ...forecast.scenarios import Future, Scenarios
 from ...ledger import Entry
 from ...site.files import load, policy_class
@@ -31,8 +37,13 @@ from . import layers
 from .executors import run_here, run_on_cluster
 from .meters import Ready, Step, quiet, ready
 
-METHODS = {"B": "dynamic"}  # control methods by their letter, as far as there are policies for them
+# Control methods by their letter; one without a policy is refused by name.
+METHODS = {"A": "utility_first", "B": "dynamic", "C": "aggregator_primary"}
 MANIFEST = "simulation.json"
+SCHEMA = 2  # of the rows; parts of another one are refused
+MOST = 300_000  # intervals of all lanes that are run at once: bounds memory
+KNOWN = 3  # the first so many futures are also solved with the future known, where no engine makes that slow
+SPARSE_H = 13.0  # outages are tried so far apart: prime to 24, so that every hour of the day has its turn
 ASSET = "asset: "  # in front of the name of what generates by itself, among the series of a future
 Row = dict[str, Any]
 
@@ -85,11 +96,11 @@ class Drawn:
     def belief(self, view: View) -> Given:
         """What is given in this future, over the view's horizon."""
         offer: Given = self._asset.belief(view)
-        return replace(offer, net_kw=self._net_kw[view.k : view.k + view.n])
+        return replace(offer, net_kw=self._net_kw[..., view.k : view.k + view.n])
 
     def step(self, state: Any, setpoint_kw: Kw, world: World, k: int) -> tuple[Any, Kw]:
         """It generates what this future gives; a setpoint can only cut it."""
-        made = self._net_kw[k]
+        made = self._net_kw[..., k]
         wish = np.asarray(setpoint_kw, dtype=float)
         power = (
             np.maximum(wish, made) if getattr(self._asset, "curtailable", False) else np.full_like(wish, made)
@@ -107,6 +118,7 @@ class Bench:
     scenarios: Scenarios
     compiled: Any
     given: Mapping[str, Kw]
+    terms: tuple[Any, ...]
 
     @classmethod
     def of(cls, site: Site, m: Ready, as_of: date) -> Bench:
@@ -114,28 +126,40 @@ class Bench:
         from ...streams.retail.compiled import CompiledTariff
 
         place = layers.placed(site, m, as_of, lenient=site.written.then is not None)
+        place = replace(place, streams=tuple(_sparse(s) for s in place.streams))
         view = m.view((*m.existing, *m.new), place.streams)
         offers = {a.name: a.belief(view) for a in (*m.existing, *m.new)}
         given = {name: np.asarray(o.net_kw) for name, o in offers.items() if isinstance(o, Given)}
         series = {name: s.values for name, s in m.world.series.items()}
         series |= {ASSET + name: kw for name, kw in given.items()}
-        known = frozenset(s.name for s in place.streams)
-        scenarios = Scenarios(m.timeline, series, site.written.simulate.futures, known)
+        scenarios = Scenarios(m.timeline, series, site.written.simulate.futures, _known(place.streams))
         inputs = m.bill_inputs
         compiled = CompiledTariff.of(
             m.tariff, m.timeline, inputs["facts"], cycles=inputs["cycles"], history=inputs["history"]
         )
-        return cls(site, m, place, scenarios, compiled, given)
+        return cls(site, m, place, scenarios, compiled, given, tuple(m.stream.terms(view)))
 
-    def world(self, future: Future) -> World:
-        """The world of a future."""
-        m = self.ready
-        series = {n: replace(s, values=future.series[n]) for n, s in m.world.series.items()}
-        return World(m.timeline, series)
+    def world(self, futures: Sequence[Future]) -> World:
+        """The world of a future, or of several as lanes, (lanes, n)."""
+        series = {
+            n: replace(s, values=_lanes([f.series[n] for f in futures]))
+            for n, s in self.ready.world.series.items()
+        }
+        return World(self.ready.timeline, series)
 
-    def assets(self, future: Future, which: Iterable[Any]) -> tuple[Any, ...]:
-        """Assets with what this future lets them generate."""
-        return tuple(Drawn(a, future.series[ASSET + a.name]) if a.name in self.given else a for a in which)
+    def assets(self, futures: Sequence[Future], which: Iterable[Any]) -> tuple[Any, ...]:
+        """Assets with what these futures let them generate."""
+        return tuple(
+            Drawn(a, _lanes([f.series[ASSET + a.name] for f in futures])) if a.name in self.given else a
+            for a in which
+        )
+
+    def streams(self, future: Future) -> tuple[Any, ...]:
+        """The streams with the calls of a future."""
+        return tuple(
+            called(s, future.calls[s.name], self.ready.timeline) if s.name in future.calls else s
+            for s in self.place.streams
+        )
 
     def bill_usd(self, net_kw: Kw, kvar: Kw | None) -> float:
         """Amount due of a net load."""
@@ -143,95 +167,326 @@ class Bench:
             return float(self.compiled.total_usd(net_kw))
         return float(self.ready.settle(net_kw, kvar).total_usd)
 
-    def rows(self, number: int, policies: Sequence[str], seed: int) -> Iterator[Row]:
-        """One row a policy for one future."""
-        future = self.scenarios.draw(number, seed)
-        world = self.world(future)
-        existing = self.assets(future, self.ready.existing)
-        kvar = world.get("load_kvar")
-        idle = world["load_kw"] + sum(
-            (future.series[ASSET + a.name] for a in existing), np.zeros(world.timeline.n)
-        )
-        before = self.bill_usd(idle, kvar)
+    def rows(self, numbers: Sequence[int], policies: Sequence[str], seed: int) -> list[Row]:
+        """One row a policy and future, by future, then by policy."""
+        out: list[Row] = []
+        at_once = max(1, MOST // self.ready.timeline.n)
+        for i in range(0, len(numbers), at_once):
+            out += self._block(
+                [self.scenarios.draw(k, seed) for k in numbers[i : i + at_once]], policies, seed
+            )
+        return out
+
+    def _block(self, futures: Sequence[Future], policies: Sequence[str], seed: int) -> list[Row]:
+        worlds = [self.world([f]) for f in futures]
+        idle = [
+            w["load_kw"]
+            + sum(
+                (f.series[ASSET + a.name] for a in self.ready.existing if a.name in self.given),
+                np.zeros(w.timeline.n),
+            )
+            for f, w in zip(futures, worlds)
+        ]
+        before = [self.bill_usd(kw, w.get("load_kvar")) for kw, w in zip(idle, worlds)]
+        found: list[list[Row]] = [[] for _ in futures]
+        known = {f.number: self.bound_usd(f, usd) for f, usd in zip(futures, before) if f.number < KNOWN}
         for kind in policies:
             began = time.process_time()
-            record = self.run(kind, future, world)
-            row = self._row(record, world, future, before, kvar)
-            yield {
-                "future": number,
-                "policy": kind,
-                **row,
-                **{f"driver: {k}": v for k, v in future.drivers.items()},
-                "cpu_s": time.process_time() - began,
-            }
+            records = self.run(kind, futures)
+            run_s = (time.process_time() - began) / len(futures)
+            for i, (f, record) in enumerate(zip(futures, records, strict=True)):
+                began = time.process_time()
+                row = self._row(record, worlds[i], f, before[i], idle[i], seed)
+                found[i].append(
+                    {
+                        "future": f.number,
+                        "policy": kind,
+                        **row,
+                        "bound_usd": known.get(f.number),
+                        **{f"driver: {k}": v for k, v in f.drivers.items()},
+                        "cpu_s": run_s + time.process_time() - began,
+                    }
+                )
+        return [row for rows in found for row in rows]
 
-    def run(self, kind: str, future: Future, world: World) -> Record:
-        """A policy in the loop, in one future."""
+    def run(self, kind: str, futures: Sequence[Future]) -> list[Record]:
+        """A policy in the loop in each future: all as lanes of one loop, or one by one where it answers calls."""
+        answers = bool(self.place.streams) and bool(getattr(policy_class(kind), "answers", False))
+        if answers and len(futures) > 1:
+            return [r for f in futures for r in self.run(kind, [f])]
         from ...control.loop import run
 
         m, options = self.ready, self.site.written
-        assets = self.assets(future, (*m.existing, *m.new))
         given = dict(options.simulate.policy_options.get(kind, {}))
         if kind == options.study.policy:
             given = {**options.study.policy_options, **given}
-        view = View(
-            m.timeline,
-            0,
-            m.timeline.n,
-            Foresight(world),
-            {a.name: a.initial_state() for a in assets},
-            {s.name: s.initial_state() for s in self.place.streams},
-        )
-        return run(
-            world,
-            assets,
+        record = run(
+            self.world(futures),
+            self.assets(futures, (*m.existing, *m.new)),
             policy_class(kind)(**given),
-            list(m.stream.terms(view)),
+            list(self.terms),
             import_limit_kw=m.meter.import_limit_kw,
             export_limit_kw=m.meter.export_limit_kw,
             telemetry=options.study.telemetry,
             reserve_kwh=layers.reserve_kwh(self.place) or None,
+            streams=self.streams(futures[0]) if answers else (),
         )
+        if answers:
+            return [record]
+        records = [lane_of(record, i) for i in range(len(futures))] if len(futures) > 1 else [record]
+        return [self._unanswered(r, f) for r, f in zip(records, futures, strict=True)]
 
-    def _row(self, record: Record, world: World, future: Future, before: float, kvar: Kw | None) -> Row:
+    def bound_usd(self, future: Future, before: float) -> float | None:
+        """What the assets would save on the tariff in a future that is known ahead, less wear; None where engines or
+        processes make that a matter of integers."""
+        from .cases import bound_run
+
+        m, world = self.ready, self.world([future])
+        existing, new = (self.assets([future], which) for which in (m.existing, m.new))
+        drawn = replace(
+            m,
+            load_kw=world["load_kw"],
+            load_kvar=world.get("load_kvar"),
+            world=world,
+            existing=existing,
+            new=new,
+        )
+        view = drawn.view((*existing, *new), self.place.streams)
+        if not all(isinstance(a.belief(view), (Given, Store)) for a in (*existing, *new)):
+            return None
+        run = bound_run(drawn, rounds=1, terms=[*self.terms, *layers.floors(self.place)])
+        kvar = run.record.net_kvar if run.record.net_kvar is not None else world.get("load_kvar")
+        return before - self.bill_usd(np.asarray(run.record.net_kw), kvar) + run.operation.total_usd
+
+    def _unanswered(self, record: Record, future: Future) -> Record:
+        """The record of a policy that answers no calls: it refused them all."""
+        from ...control.calls import Desk, calls_of
+
+        calls = calls_of(self.streams(future), self.world([future]), list(record.stored_kwh), [])
+        said = Desk(calls, record.timeline).extra() if calls else {}
+        return replace(record, extra={**record.extra, **said})
+
+    def _row(
+        self, record: Record, world: World, future: Future, before: float, idle_kw: Kw, seed: int
+    ) -> Row:
         m = self.ready
-        net_kvar = record.net_kvar if record.net_kvar is not None else kvar
+        net_kvar = record.net_kvar if record.net_kvar is not None else world.get("load_kvar")
         bill = self.bill_usd(np.asarray(record.net_kw), net_kvar)
-        by_stream = self._services(record, world, future)
-        operation = fsum(e.usd for a in m.new for e in a.settle(record, world))
+        entries = [e for a in m.new for e in a.settle(record, world)]
         worn = [a.worn(record) for a in m.new if hasattr(a, "worn") and a.name in record.stored_kwh]
-        by_layer = {1: before - bill}
-        for (layer, _), usd in by_stream.items():
-            by_layer[layer] = by_layer.get(layer, 0.0) + usd
+        throughput = fsum(w.throughput_kwh for w in worn)
+        by_stream = self._services(record, world, future, idle_kw, throughput, seed)
+        tariff = f"1 | {m.stream.name} | "
+        served = fsum(v for k, v in by_stream.items() if k.endswith("| throughput_kwh"))
+        by_stream[tariff + "contractual_usd"] = before - bill
+        by_stream[tariff + "throughput_kwh"] = max(0.0, throughput - served)
+        by_stream[tariff + "service_h"] = moved_h(record, m.timeline)
+        by_layer: dict[int, list[float]] = {1: []}
+        for key, value in by_stream.items():
+            layer, _, figure = split(key)
+            if figure.endswith("_usd"):
+                by_layer.setdefault(layer, []).append(value)
+        operation = fsum(e.usd for e in entries)
+        sums = {layer: fsum(v) for layer, v in by_layer.items()}
         return {
             "before_usd": before,
             "bill_usd": bill,
             "operation_usd": operation,
-            "total_usd": fsum((*by_layer.values(), operation)),
-            **{f"layer {k}_usd": v for k, v in sorted(by_layer.items())},
-            **{f"stream: {name}_usd": v for (_, name), v in by_stream.items()},
-            "throughput_kwh": fsum(w.throughput_kwh for w in worn),
+            "wear_usd": fsum(e.usd for e in entries if e.item.split("/")[0] == "wear"),
+            "total_usd": fsum((*sums.values(), operation)),
+            **{f"layer {k}_usd": v for k, v in sorted(sums.items())},
+            **dict(sorted(by_stream.items())),
+            "throughput_kwh": throughput,
             "full_cycles": fsum(w.full_cycles for w in worn),
             "peak_kw": float(np.max(record.net_kw)),
             "changes_per_day": changes_per_day(record, m.timeline),
+            "span_y": m.timeline.hours / 8760.0,
         }
 
-    def _services(self, record: Record, world: World, future: Future) -> dict[tuple[int, str], float]:
-        """Settled money of layers 2 to 4 by stream; a rule that changed weighs what is settled after it."""
-        money: dict[tuple[int, str], list[float]] = {}
+    def _services(
+        self, record: Record, world: World, future: Future, idle_kw: Kw, throughput_kwh: float, seed: int
+    ) -> dict[str, float]:
+        """Settled money and service of layers 2 to 4 by stream; a rule that changed weighs what is settled after."""
+        out: dict[str, float] = {}
         rules = {r.name: r for r in self.site.written.simulate.futures.rules}
-        for stream in self.place.streams:
+        for stream in self.streams(future):
             falls = [
                 (self.ready.timeline.when(k).date(), rules[name].factor)
                 for name, k in future.rules.items()
                 if stream.name in rules[name].of
             ]
-            for e in stream.settle(record, world):
+            money: dict[tuple[int, str], list[float]] = {}
+            for e in self._settled(stream, record, world, future, seed):
                 weight = 1.0
                 for day, factor in falls:
                     weight *= weighed(e, day, factor)
-                money.setdefault((e.layer, stream.name), []).append(weight * e.usd)
-        return {k: fsum(v) for k, v in money.items()}
+                money.setdefault((e.layer, e.certainty), []).append(weight * e.usd)
+            for (layer, certainty), usd in money.items():
+                out[f"{layer} | {stream.name} | {certainty}_usd"] = fsum(usd)
+            did = service_of(stream, record, world, idle_kw, throughput_kwh)
+            out |= {f"{stream.layer} | {stream.name} | {k}": v for k, v in did.items()}
+        return out
+
+    def _settled(
+        self, stream: Any, record: Record, world: World, future: Future, seed: int
+    ) -> Iterable[Entry]:
+        """Entries of a stream; outages as they are drawn in this future, where they are."""
+        inner = plain(stream)
+        if self.site.written.simulate.futures.outages == "expected" or not hasattr(
+            inner, "scenario_costs_usd"
+        ):
+            return list(stream.settle(record, world))
+        drawn = outage_seed(seed, future.number)
+        without, with_it = inner.scenario_costs_usd(record, 1, drawn, world)
+        came = inner.model.sample(record.timeline, 1, drawn)
+        future.drivers.setdefault("outage hours", float(came.hours.sum()))
+        usd = float(without[0] - with_it[0])
+        t = record.timeline
+        cycle = f"{t.start.date()}/{t.when(t.n - 1).date()}"
+        return [
+            Entry(
+                cycle, inner.layer, stream.name, "outages avoided", "owner", float(came.hours.size), "outages drawn",
+                None, usd, certainty=inner.certainty, status="provisional", reason="cost of the outages of this future",
+            )
+        ]  # fmt: skip
+
+
+# --- parts of it -----------------------------------------------------------------------------------------
+
+
+def _lanes(values: Sequence[Kw]) -> Kw:
+    return np.asarray(values[0]) if len(values) == 1 else np.stack(values)
+
+
+def lane_of(record: Record, i: int) -> Record:
+    """One lane of a record of several; what has no lanes is of all of them."""
+
+    def cut(kw: Any) -> Any:
+        return kw[i] if isinstance(kw, np.ndarray) and kw.ndim == 2 else kw
+
+    def each(by: Mapping[str, Kw]) -> dict[str, Kw]:
+        return {k: cut(v) for k, v in by.items()}
+
+    return replace(
+        record,
+        net_kw=cut(record.net_kw),
+        net_kvar=cut(record.net_kvar),
+        asset_kw=each(record.asset_kw),
+        stored_kwh=each(record.stored_kwh),
+        commands_kw=each(record.commands_kw),
+        extra=each(record.extra),
+    )
+
+
+def plain(stream: Any) -> Any:
+    """A stream without the contract around it."""
+    while hasattr(stream, "inner"):
+        stream = stream.inner
+    return stream
+
+
+def _around(stream: Any, change: Callable[[Any], Any]) -> Any:
+    """A stream changed inside the contract around it."""
+    if hasattr(stream, "inner"):
+        return replace(stream, inner=_around(stream.inner, change))
+    return change(stream)
+
+
+def _sparse(stream: Any) -> Any:
+    """The value of outages from fewer starts: a thousand futures average over starts anyway."""
+
+    def change(s: Any) -> Any:
+        if not hasattr(s, "starts_every_h"):
+            return s
+        return s.model_copy(update={"starts_every_h": max(s.starts_every_h, SPARSE_H)})
+
+    return _around(stream, change)
+
+
+def _known(streams: Iterable[Any]) -> dict[str, bool]:
+    """Streams that futures may name: whether calls may be drawn for them."""
+    return {s.name: "events" in getattr(type(plain(s)), "model_fields", {}) for s in streams}
+
+
+def called(stream: Any, calls: Sequence[tuple[int, int]], t: Timeline) -> Any:
+    """A stream with the calls of a future: (first interval, intervals) each."""
+    from ...streams.grid.enrolment import Call
+
+    events = tuple(Call(start=t.when(k), hours=n * t.step_h) for k, n in calls)
+    return _around(stream, lambda s: s.model_copy(update={"events": events}))
+
+
+def outage_seed(seed: int, number: int) -> int:
+    """The seed of the outages of a future: the same under every policy."""
+    return int(np.random.SeedSequence(seed, spawn_key=(number, 1)).generate_state(1)[0])
+
+
+def split(key: str) -> tuple[int, str, str]:
+    """(layer, stream, figure) of a column `layer | stream | figure`."""
+    layer, _, rest = key.partition(" | ")
+    stream, _, figure = rest.rpartition(" | ")
+    return int(layer), stream, figure
+
+
+def is_stream(key: str) -> bool:
+    """Whether a column is a figure of one stream."""
+    return key[:1].isdigit() and key[1:4] == " | "
+
+
+def moved_h(record: Record, timeline: Timeline, deadband_kw: float = 0.1) -> float:
+    """Hours in which a store moves."""
+    moving = np.zeros(timeline.n, dtype=bool)
+    for name in record.stored_kwh:
+        moving |= np.abs(np.asarray(record.asset_kw[name])) > deadband_kw
+    return float(moving.sum()) * timeline.step_h
+
+
+def service_of(
+    stream: Any, record: Record, world: World, idle_kw: Kw, throughput_kwh: float
+) -> dict[str, float]:
+    """What a stream asked of the site over a record, as far as it says: calls, those missed, hours of service, energy
+    moved for it, staff hours of its cost to serve.
+
+    A call is missed where nothing was done about it: the net load fell by less than 1 % of what was asked (less than
+    1 kW where no amount was). throughput_kwh: what stores gave in calls, and of awards what was called, as a share of
+    all that they gave, of the throughput of the record.
+    """
+    t, inner, out = record.timeline, plain(stream), {}
+    given = np.zeros(t.n)
+    for name in record.stored_kwh:
+        given += np.maximum(-np.asarray(record.asset_kw[name]), 0.0)
+    total, mine = float(given.sum()), 0.0
+    calls = list(stream.calls(world, t)) if hasattr(stream, "calls") else []
+    events = [c for c in calls if not c.claim]
+    held = {c.claim: np.asarray(record.extra[c.claim]) for c in calls if c.claim and c.claim in record.extra}
+    if calls:
+        cut = idle_kw - np.asarray(record.net_kw)
+        least = [0.01 * c.kw if np.isfinite(c.kw) else 1.0 for c in events]
+        missed = [float(cut[c.span].mean()) < most for c, most in zip(events, least, strict=True)]
+        serving = np.zeros(t.n, dtype=bool)
+        for c, gone in zip(events, missed, strict=True):
+            if not gone:
+                serving[c.span] = True
+        mine += float(given[serving].sum())
+        for kw in held.values():
+            serving |= kw > 0
+        out = {"service_h": float(serving.sum()) * t.step_h}
+        if events or not held:
+            out |= {"calls": float(len(events)), "missed": float(sum(missed))}
+        for c in {c.claim: c for c in calls if c.claim}.values():
+            mine += float(held.get(c.claim, np.zeros(1)).sum()) * c.up_frac
+        out["throughput_kwh"] = throughput_kwh * min(1.0, mine / total) if total > 0 else 0.0
+    elif hasattr(inner, "outages_per_y"):
+        years = t.hours / 8760.0
+        out = {
+            "calls": inner.outages_per_y * years,
+            "service_h": inner.outages_per_y * inner.model.mean_h * years,
+        }
+    cost = getattr(inner, "cost", None)
+    fixed, each = getattr(cost, "staff_h_per_y", 0.0), getattr(cost, "staff_h_per_event", 0.0)
+    if fixed or each:  # none stated is not none needed
+        out["staff_h"] = fixed * t.hours / 8760.0 + each * out.get("calls", 0.0)
+    return out
 
 
 def weighed(e: Entry, day: date, factor: float) -> float:
@@ -306,11 +561,8 @@ class ClusterWork:
 
 def rows_of(job: Job, benches: Sequence[Bench], chunk: int) -> list[Row]:
     """Rows of one chunk; meters of a site are added up."""
-    out: list[Row] = []
-    for number in job.numbers(chunk):
-        by_meter = [list(b.rows(number, job.policies, job.seed)) for b in benches]
-        out += [added(rows) for rows in zip(*by_meter, strict=True)]
-    return out
+    by_meter = [b.rows(job.numbers(chunk), job.policies, job.seed) for b in benches]
+    return [added(rows) for rows in zip(*by_meter, strict=True)]
 
 
 def added(rows: Sequence[Row]) -> Row:
@@ -320,7 +572,9 @@ def added(rows: Sequence[Row]) -> Row:
     out = dict(rows[0])
     for row in rows[1:]:
         for key, value in row.items():
-            if key in ("future", "policy") or key.startswith("driver: "):
+            if key == "bound_usd" and None in (value, out.get(key)):
+                out[key] = None  # one meter of a site alone is no bound of the site
+            elif key in ("future", "policy", "span_y") or key.startswith("driver: "):
                 out.setdefault(key, value)
             else:
                 out[key] = out.get(key, 0.0) + value
@@ -328,6 +582,14 @@ def added(rows: Sequence[Row]) -> Row:
 
 
 # --- the run ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What was run, and its rows: one a future and policy."""
+
+    job: Job
+    rows: list[Row]
 
 
 def simulate(
@@ -341,11 +603,11 @@ def simulate(
     cluster: str | None = None,
     fresh: bool = False,
     progress: Step = quiet,
-    so_far: Callable[[list[Row]], None] | None = None,
-) -> list[Row]:
-    """Run the futures of a site, or the rest of them, and return one row a future and policy.
+    so_far: Callable[[Simulation], None] | None = None,
+) -> Simulation:
+    """Run the futures of a site, or the rest of them.
 
-    folder: where parts are kept. fresh: throw away what is there. so_far: called with all rows now and then.
+    folder: where parts are kept. fresh: throw away what is there. so_far: called with what is there now and then.
     Errors: InputError where the folder holds another simulation; StoreError where a part cannot be written (what is
     there stays, and the same command goes on).
     """
@@ -362,20 +624,52 @@ def simulate(
     for m in meters:  # what cannot be set up is said before any worker is started
         Bench.of(site, m, job.as_of)
     parts = _parts(folder, site, job, fresh)
-    missing = [i for i in range(job.chunks) if not _part(parts, i).exists()]
-    done = job.chunks - len(missing)
-    progress(f"{job.count:,} futures x {len(job.policies)} policies", done / job.chunks)
+    missing = [i for i in range(job.chunks) if not _whole(_part(parts, i), job, i)]
+    done = job.count - sum(len(job.numbers(i)) for i in missing)
+    there = f", {done:,} are there already" if done else ""
+    progress(f"{job.count:,} futures x {len(job.policies)} policies{there}", done / job.count)
     if cluster is not None:
         results = run_on_cluster(cluster, ClusterWork(job), missing)
     else:
         results = run_here(work, missing, workers=workers, prepare=prepare, given=(job,))
+    began, before, written = time.monotonic(), done, 0
     for number, rows in results:
         _write(_part(parts, number), rows)
-        done += 1
-        progress(f"{done * job.size:,} of {job.count:,} futures", min(1.0, done / job.chunks))
-        if so_far is not None and (done & (done - 1)) == 0:
-            so_far(read(parts, job))
-    return read(parts, job)
+        done, written = done + len(job.numbers(number)), written + 1
+        progress(
+            f"{done:,} of {job.count:,} futures{_pace(done - before, job.count - done, began)}",
+            done / job.count,
+        )
+        if so_far is not None and done < job.count and (written & (written - 1)) == 0:
+            so_far(Simulation(job, read(parts, job)))
+    return Simulation(job, read(parts, job))
+
+
+def _pace(done: int, left: int, began: float) -> str:
+    """', 3.1 a second, 5 min left'."""
+    rate = done / max(time.monotonic() - began, 1e-6)
+    left_s = left / rate
+    word = (
+        f"{left_s:.0f} s"
+        if left_s < 90
+        else f"{left_s / 60:.0f} min"
+        if left_s < 5400
+        else f"{left_s / 3600:.1f} h"
+    )
+    return f", {rate:.2g} a second" + (f", {word} left" if left else "")
+
+
+def _whole(path: Path, job: Job, chunk: int) -> bool:
+    """Whether a part holds every future that this job asks of its chunk: one of a smaller job may not."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return path.is_file() and int(pq.ParquetFile(path).metadata.num_rows) >= len(
+            job.numbers(chunk)
+        ) * len(job.policies)
+    except (OSError, pa.ArrowInvalid):
+        return False  # a part that cannot be read is computed again
 
 
 def _parts(folder: Path, site: Site, job: Job, fresh: bool) -> Path:
@@ -385,6 +679,7 @@ def _parts(folder: Path, site: Site, job: Job, fresh: bool) -> Path:
 
     parts = folder / "futures"
     stamp = {
+        "schema": SCHEMA,
         "version": __version__,
         "inputs": hashlib.sha256(json.dumps(inputs(site), sort_keys=True).encode()).hexdigest(),
         "as_of": job.as_of.isoformat(),
@@ -398,6 +693,11 @@ def _parts(folder: Path, site: Site, job: Job, fresh: bool) -> Path:
         held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         if held is not None and held != stamp:
             differs = ", ".join(k for k in stamp if held.get(k) != stamp[k])
+            if not fresh and held.get("schema") != SCHEMA:
+                raise InputError(
+                    f"{parts}: its parts have rows of schema {held.get('schema', 1)}, this version writes {SCHEMA}; "
+                    "give --fresh to compute them anew, or another --out"
+                )
             if not fresh:
                 raise InputError(
                     f"{parts}: holds another simulation (other {differs}); give --fresh to throw it away, or another "
@@ -424,7 +724,10 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
 
     beside = path.with_suffix(".writing")
     try:
-        pq.write_table(pa.Table.from_pylist(list(rows)), beside, compression="zstd")
+        # A column for each key of any row: what a row does not hold is null.
+        keys = list(dict.fromkeys(k for row in rows for k in row))
+        table = pa.table({k: [row.get(k) for row in rows] for k in keys})
+        pq.write_table(table, beside, compression="zstd")
         beside.replace(path)
     except OSError as e:
         beside.unlink(missing_ok=True)
@@ -440,7 +743,9 @@ def read(parts: Path, job: Job | None = None) -> list[Row]:
 
     out: list[Row] = []
     for path in sorted(parts.glob("part-*.parquet")):
-        out += pq.read_table(path).to_pylist()
+        out += [
+            {k: v for k, v in row.items() if v is not None} for row in pq.ParquetFile(path).read().to_pylist()
+        ]
     if job is not None:
         out = [r for r in out if r["future"] < job.count]
     return out

@@ -105,16 +105,16 @@ def test_doing_nothing_saves_nothing_and_the_policy_is_settled(site: Path) -> No
 
 def test_what_is_there_is_kept_and_the_rest_is_done(site: Path, tmp_path: Path) -> None:
     loaded, out = vs.load_site(site), tmp_path / "out"
-    first = simulate.simulate(loaded, out, scenarios=4, workers=1)
+    first = simulate.simulate(loaded, out, scenarios=4, workers=1).rows
     kept = {p.name: p.stat().st_mtime_ns for p in (out / "futures").glob("part-*.parquet")}
-    more = simulate.simulate(loaded, out, scenarios=6, workers=1)
+    more = simulate.simulate(loaded, out, scenarios=6, workers=1).rows
     assert (
         len(first) == 8
         and len(more) == 12
         and figures(first) == figures([r for r in more if r["future"] < 4])
     )
     assert all((out / "futures" / n).stat().st_mtime_ns == t for n, t in kept.items())
-    fewer = simulate.simulate(loaded, out, scenarios=2, workers=1)
+    fewer = simulate.simulate(loaded, out, scenarios=2, workers=1).rows
     assert figures(fewer) == figures([r for r in more if r["future"] < 2])
 
 
@@ -147,7 +147,7 @@ def test_a_full_disk_loses_nothing_that_was_done(
     parts = sorted(p.name for p in (out / "futures").iterdir())
     assert len([p for p in parts if p.endswith(".parquet")]) == 1 and not [p for p in parts if "writing" in p]
     monkeypatch.undo()
-    rows = simulate.simulate(loaded, out, scenarios=6, workers=1, policies=["do_nothing"])
+    rows = simulate.simulate(loaded, out, scenarios=6, workers=1, policies=["do_nothing"]).rows
     assert figures(rows) == figures(here(job(site, count=6, seed=0, policies=("do_nothing",))))
 
 
@@ -173,7 +173,7 @@ def test_a_stop_in_the_middle_goes_on_to_the_same_numbers(site: Path, tmp_path: 
     running.wait(60)
     done = len(list(out.glob("futures/part-*.parquet")))
     assert 1 <= done < 20 and running.returncode != 0
-    rows = simulate.simulate(vs.load_site(site), out, scenarios=40, workers=1)
+    rows = simulate.simulate(vs.load_site(site), out, scenarios=40, workers=1).rows
     assert figures(rows) == figures(here(job(site, count=40, seed=0)))
 
 
@@ -231,10 +231,13 @@ def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
         list(executors.run_on_cluster("tcp://127.0.0.1:9", dies_always, [0]))
 
 
-def test_methods_without_a_policy_are_refused_with_those_there_are() -> None:
+def test_methods_without_a_policy_are_refused_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert policies_of(["B", "threshold", "dynamic"]) == ("dynamic", "threshold")
-    with pytest.raises(UnknownKind, match="threshold"):
-        policies_of(["A"])
+    with pytest.raises(UnknownKind, match="did you mean 'threshold'"):
+        policies_of(["treshold"])
+    monkeypatch.setitem(simulate.METHODS, "Z", "never_written")
+    with pytest.raises(UnknownKind, match="never_written"):
+        policies_of(["Z"])
     with pytest.raises(InputError, match="none is named"):
         policies_of([" "])
 
@@ -263,3 +266,80 @@ def test_a_rule_that_changes_weighs_what_comes_after_it() -> None:
     assert weighed(entry(100.0), date(2018, 7, 1), 0.5) == 0.5
     assert weighed(entry(100.0), date(2018, 7, 17), 0.0) == pytest.approx(16 / 31)
     assert weighed(entry(-100.0), date(2018, 6, 1), 0.0) == 1.0, "what a market costs does not end with it"
+
+
+CREDITS = """
+[[series]]
+name = "fleet_kw"
+value = 8.0
+unit = "kW"
+[[series]]
+name = "credit_price"
+value = 70.0
+unit = "USD/credit"
+[[streams]]
+kind = "lcfs"
+use = "light_duty"
+series = "fleet_kw"
+usd_per_credit = "credit_price"
+standard_g_per_mj = 90.0
+ci_g_per_mj = 75.0
+[simulate.futures.prices.credit_price]
+level_sd_frac = 0.3
+"""
+COLLAPSE = """
+[[simulate.futures.rules]]
+name = "credits collapse"
+of = ["credit_price"]
+per_y = 1.0
+factor = 0.05
+"""
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_collapse_of_credits_hits_only_its_layer(site: Path, seed: int) -> None:
+    """Same seeds, one price changed: under policies that do not see it every other figure is the same to the bit."""
+    site.write_text(SITE + CREDITS)
+    calm = here(job(site, seed=seed, count=3))
+    site.write_text(SITE + CREDITS + COLLAPSE)
+    fallen = here(job(site, seed=seed, count=3))
+    hit = {"4 | lcfs | market_usd", "layer 4_usd", "total_usd", "driver: rule: credits collapse", "cpu_s"}
+    for a, b in zip(calm, fallen, strict=True):
+        assert {k: v for k, v in a.items() if k not in hit} == {k: v for k, v in b.items() if k not in hit}
+        lost = a["4 | lcfs | market_usd"] - b["4 | lcfs | market_usd"]
+        assert lost > 0 and a["total_usd"] - b["total_usd"] == pytest.approx(lost, abs=1e-6)
+    sure = {r["future"]: r["4 | lcfs | market_usd"] for r in calm if r["policy"] == "threshold"}
+    assert len(set(sure.values())) == 3, "prices differ between futures"
+
+
+def test_lanes_are_settled_as_if_each_had_run_alone(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain loop too: an engine keeps every policy from its kernel."""
+    engine = """
+[[assets]]
+kind = "generator"
+name = "engine"
+units = 1
+rated_kw = 30.0
+permit = "non_emergency"
+tank_gal = 500.0
+"""
+    site.write_text(SITE.replace("[study]", engine + "[study]") + CREDITS)
+    together = here(job(site, count=4, size=4, policies=("do_nothing", "threshold")))
+    monkeypatch.setattr(simulate, "MOST", 1)
+    alone = here(job(site, count=4, size=4, policies=("do_nothing", "threshold")))
+    assert figures(together) == figures(alone)
+
+
+def test_parts_of_another_schema_and_cut_parts_are_noticed(site: Path, tmp_path: Path) -> None:
+    import json
+
+    loaded, out = vs.load_site(site), tmp_path / "out"
+    three = simulate.simulate(loaded, out, scenarios=3, workers=1, policies=["do_nothing"]).rows
+    five = simulate.simulate(loaded, out, scenarios=4, workers=1, policies=["do_nothing"]).rows
+    assert [r["future"] for r in five] == [0, 1, 2, 3], "the half chunk of the first run was done again"
+    assert figures(three) == figures(five[:3])
+    stamp = out / "futures" / simulate.MANIFEST
+    held = json.loads(stamp.read_text())
+    stamp.write_text(json.dumps({**held, "schema": 1}))
+    with pytest.raises(InputError, match=r"schema 1, this version writes 2; give --fresh"):
+        simulate.simulate(loaded, out, scenarios=3, workers=1, policies=["do_nothing"])
