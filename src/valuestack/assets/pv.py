@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from ..dispatch import Record, View, World
-from ..errors import DataError
+from ..errors import DataError, InputError
 from ..flows import Backup, Given
 from ..ledger import Entry
 from ..timeline import Kw, Timeline
@@ -118,6 +118,19 @@ class Pv(BaseModel):
                 f"{self.inverter_kva:g}; give the inverter's rating, or cap the series with ac_kw"
             )
         return Given(self.name, -made, curtailable=self.curtailable, rating_kva=self.inverter_kva)
+
+    def with_size(self, dc_kw: float) -> Pv:
+        """The same array in another size; inverter and series scale with it. Errors: InputError without dc_kw."""
+        if self.dc_kw is None:
+            raise InputError(f"{self.name}: dc_kw is not given, so its series has no size; give dc_kw")
+        by = dc_kw / self.dc_kw
+        change = {
+            "dc_kw": dc_kw,
+            "ac_kw": None if self.ac_kw is None else self.ac_kw * by,
+            "inverter_kva": None if self.inverter_kva is None else self.inverter_kva * by,
+            "scale": self.scale * (by if self.file is not None else 1.0),
+        }
+        return Pv.model_validate({**self.model_dump(), **change})
 
     def step(self, state: Any, setpoint_kw: Kw, world: World, k: int) -> tuple[Any, Kw]:
         """It generates what the sun gives; a setpoint can only cut it."""

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..assets.battery import Battery, Warranty
+from ..assets.battery import Battery
+from ..assets.wear.warranty import Warranty
 from ..errors import InputError
 from .files import DATA, explain, shipped
 

@@ -43,6 +43,7 @@ Model = Callable[[Sizes], tuple[Sequence[Offer], Sequence[Term]]]
 STEP = 2.0**-7  # of the greatest size: slopes are exact, so the step only has to keep the structure
 AFFINE = 1e-7  # relative: how far what is stated at a middle size may lie off the line
 ROUNDING = 1e-6  # kW, kWh: by which bounds that meet at a size may cross
+MANY = 1_200  # columns: from here on plan and sizes are taken apart, where that can be
 CUTS = 60  # at most: so many plans at held sizes
 LEVEL = 0.3  # of the way from the proved bound to the best, where the next sizes are looked for
 LOW = 2.0**-7  # of the greatest size: the least at which a model is asked, since nothing is built at zero
@@ -151,7 +152,7 @@ def joint(
         return "it has choices between yes and no"
     if method == "auto" and switched and made.problem.width >= LARGE:
         return "it has choices between yes and no over a long horizon"
-    by_cuts = method == "cuts" or (method == "auto" and made.problem.width >= LARGE)
+    by_cuts = method == "cuts" or (method == "auto" and not switched and made.problem.width >= MANY)
     return Joint(made, base, tuple(axes), tuple(slopes), gap, time_limit_s, by_cuts, progress)
 
 
