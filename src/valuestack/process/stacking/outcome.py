@@ -40,7 +40,7 @@ from ...ledger import LAYERS
 from ...report.simulated import Simulated, Verdict
 from ...site.site import Economics, Site
 from ...timeline import Kw
-from .simulate import METHODS, Row, Simulation, is_stream, split
+from .simulate import BASE, KNOWN, METHODS, Row, Simulation, is_stream, split
 
 TAIL_FRAC = 0.05
 DRAWS = 400  # of the bootstrap
@@ -75,18 +75,27 @@ class Sample:
         """What was drawn, by name."""
         return {k.removeprefix("driver: "): v for k, v in self.columns.items() if k.startswith("driver: ")}
 
-    def money_usd_per_y(self) -> dict[Key, Kw]:
-        """Settled money a year by (layer, stream, certainty), wear aside; what runs the assets as layer 0."""
+    def money_usd_per_y(self, under: str = "") -> dict[Key, Kw]:
+        """Settled money a year by (layer, stream, certainty), wear aside; what runs the assets as layer 0. under: of
+        the columns that begin so."""
         out: dict[Key, Kw] = {}
-        for key, values in self.columns.items():
-            if is_stream(key):
+        for column, values in self.columns.items():
+            key = column.removeprefix(under)
+            if column.startswith(under) and is_stream(key):
                 layer, stream, figure = split(key)
                 if figure.endswith("_usd"):
                     out[(layer, stream, figure.removesuffix("_usd"))] = values / self["span_y"]
-        running = (self["operation_usd"] - self["wear_usd"]) / self["span_y"]
+        running = (self[f"{under}operation_usd"] - self[f"{under}wear_usd"]) / self["span_y"]
         if np.abs(running).max(initial=0.0) > 0.005:
             out[(0, RUNNING, "metered")] = running
         return dict(sorted(out.items()))
+
+    def base_usd_per_y(self) -> dict[Key, Kw]:
+        """Money of layers 1 and 2, and of running the assets: as run without the other layers where the policy answers
+        calls, else cut out of the whole, which is the same for a policy that does not see them."""
+        if f"{BASE}operation_usd" in self.columns:
+            return self.money_usd_per_y(BASE)
+        return {k: v for k, v in self.money_usd_per_y().items() if k[0] <= 2}
 
     def figure_per_y(self, layer: int, stream: str, name: str) -> Kw | None:
         """A figure of a stream a year, (futures,); None where it says nothing of the kind."""
@@ -344,7 +353,7 @@ def outcome(site: Site, made: Simulation, *, inputs: Sequence[Any] = ()) -> Simu
         )
     finance, said = finance_of(site, as_of)
     money = {k: s.money_usd_per_y() for k, s in by.items()}
-    keys = sorted({key for m in money.values() for key in m})
+    keys = sorted({key for k, s in by.items() for key in (*money[k], *s.base_usd_per_y())})
     worth = None if finance is None else weights(_planned(finance, keys), keys)
     npv = {} if worth is None else {k: worth.repeated(m) for k, m in money.items()}
     names = {k: name_of(k) for k in by}
@@ -392,7 +401,7 @@ def outcome(site: Site, made: Simulation, *, inputs: Sequence[Any] = ()) -> Simu
                 "verdict": "pass" if b.passes else "FAIL",
                 "npv of layers 1 and 2_usd": b.npv_usd,
                 "npv of all layers_usd": float(npv[k].mean()),
-                "below zero_frac": _base_below(worth, money[k]),
+                "below zero_frac": float((worth.repeated(by[k].base_usd_per_y()) < 0).mean()),
                 "in words": b.verdict,
             }
             for k, b in bases.items()
@@ -460,16 +469,7 @@ def _usd(row: Mapping[str, float]) -> dict[str, float]:
 
 def _base(worth: Weights, s: Sample, money: Mapping[Key, Kw]) -> Base:
     mean = [Value(k[1], k[0], float(v.mean()), k[2]) for k, v in money.items()]
-    return base_layers(float(worth.repeated(_kept(money)).mean()), mean)
-
-
-def _kept(money: Mapping[Key, Kw]) -> dict[Key, Kw]:
-    """Layers 1 and 2, and what running the assets costs."""
-    return {k: v if k[0] <= 2 else np.zeros_like(v) for k, v in money.items()}
-
-
-def _base_below(worth: Weights, money: Mapping[Key, Kw]) -> float:
-    return float((worth.repeated(_kept(money)) < 0).mean())
+    return base_layers(float(worth.repeated(s.base_usd_per_y()).mean()), mean)
 
 
 # --- layers, streams, concentration ----------------------------------------------------------------------
@@ -733,29 +733,25 @@ def _flips(
 
 def _methods(npv: bool) -> tuple[str, ...]:
     out = [
-        "Every future is a whole year of intervals run by the policy through the guard against the simulated site, "
-        "and settled "
-        "by each stream's own rule; policies see only what was public at the time.",
-        "P10, P50 and P90 are exceeded in one, five and nine of ten futures; CVaR is the mean of the worst 5 %. ± "
-        "is one Monte "
-        f"Carlo standard error: s / sqrt(n) of a mean, a bootstrap over futures with {DRAWS} draws of the others.",
+        "Every future is a whole year of intervals, run by the policy through the guard against the simulated site and "
+        "settled by each stream's own rule; policies see only what was public at the time.",
+        "P10, P50 and P90 are exceeded in one, five and nine of ten futures; CVaR is the mean of the worst 5 %. "
+        "± is one Monte Carlo standard error: s / sqrt(n) of a mean, of the others a bootstrap over futures with "
+        f"{DRAWS} draws.",
         "Policies are compared future by future, under the same drawn year.",
         "Bars of the tornado: regression of net on all drawn numbers together, from each driver's P10 to its P90; "
-        "conditional "
-        "means where nine of ten futures agree.",
-        "Calls, hours, throughput and staff hours are means a year; a blank says that the stream or its cost to "
-        "serve states "
-        "none. A call is missed where the site did nothing about it.",
-        "Layers 1 and 2 alone: the streams of layers 3 and 4 are taken out of the settled rows and dispatch stays "
-        "as it is; a "
-        "policy that serves them would do a little better without them.",
+        "conditional means where nine of ten futures agree.",
+        "Calls, hours, throughput and staff hours are means a year; a blank says that the stream, or its cost to "
+        "serve, states none. A call is missed where the site did nothing about it.",
+        "Layers 1 and 2 alone: a policy that answers calls is run once more as if nobody called; of any other the "
+        "streams of layers 3 and 4 are taken out of the settled rows, which it did not look at.",
+        f"What not knowing the future costs: saving on the tariff less wear against the same with the future known, in "
+        f"the first {KNOWN} futures; blank where engines or processes make that bound slow.",
     ]
     if npv:
         out.append(
             "NPV, repeated: a future's year comes every year of the analysis, so whatever was drawn persists. NPV, "
-            "mixed: each "
-            f"year is another future ({LIVES:,} lives). The truth lies between: a market that ended stays ended, "
-            "an outage "
-            "does not come back. Wear is not in it but for what the pro forma replaces."
+            f"mixed: each year is another future ({LIVES:,} lives). The truth lies between: a market that ended stays "
+            "ended, an outage does not come back. Wear is in it only as what the pro forma replaces."
         )
     return tuple(out)

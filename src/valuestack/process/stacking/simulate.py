@@ -44,6 +44,9 @@ SCHEMA = 2  # of the rows; parts of another one are refused
 MOST = 300_000  # intervals of all lanes that are run at once: bounds memory
 KNOWN = 3  # the first so many futures are also solved with the future known, where no engine makes that slow
 SPARSE_H = 13.0  # outages are tried so far apart: prime to 24, so that every hour of the day has its turn
+BASE = (
+    "base: "  # in front of what a policy that answers calls brings where nobody calls: layers 1 and 2 alone
+)
 ASSET = "asset: "  # in front of the name of what generates by itself, among the series of a future
 Row = dict[str, Any]
 
@@ -193,10 +196,15 @@ class Bench:
         for kind in policies:
             began = time.process_time()
             records = self.run(kind, futures)
+            # What layers 1 and 2 bring by themselves, where the policy would do otherwise without the others.
+            alone = self.run(kind, futures, answering=False) if self._answers(kind) else []
             run_s = (time.process_time() - began) / len(futures)
             for i, (f, record) in enumerate(zip(futures, records, strict=True)):
                 began = time.process_time()
                 row = self._row(record, worlds[i], f, before[i], idle[i], seed)
+                if alone:
+                    base = self._row(alone[i], worlds[i], f, before[i], idle[i], seed)
+                    row |= {BASE + k: v for k, v in base.items() if is_base(k)}
                 found[i].append(
                     {
                         "future": f.number,
@@ -209,19 +217,28 @@ class Bench:
                 )
         return [row for rows in found for row in rows]
 
-    def run(self, kind: str, futures: Sequence[Future]) -> list[Record]:
-        """A policy in the loop in each future: all as lanes of one loop, or one by one where it answers calls."""
-        answers = bool(self.place.streams) and bool(getattr(policy_class(kind), "answers", False))
+    def _answers(self, kind: str) -> bool:
+        """Whether a policy answers calls and there is anybody who may call."""
+        return bool(self.place.streams) and bool(getattr(policy_class(kind), "answers", False))
+
+    def run(self, kind: str, futures: Sequence[Future], *, answering: bool = True) -> list[Record]:
+        """A policy in the loop in each future: all as lanes of one loop, or one by one where it answers calls.
+
+        answering: False = as if nobody called.
+        """
+        answers = answering and self._answers(kind)
         if answers and len(futures) > 1:
             return [r for f in futures for r in self.run(kind, [f])]
         from ...control.loop import run
+        from ...forecast.forecaster import Believed
+        from ...forecast.similar_day import SimilarDay
 
-        m, options = self.ready, self.site.written
+        m, options, world = self.ready, self.site.written, self.world(futures)
         given = dict(options.simulate.policy_options.get(kind, {}))
         if kind == options.study.policy:
             given = {**options.study.policy_options, **given}
         record = run(
-            self.world(futures),
+            world,
             self.assets(futures, (*m.existing, *m.new)),
             policy_class(kind)(**given),
             list(self.terms),
@@ -230,6 +247,8 @@ class Bench:
             telemetry=options.study.telemetry,
             reserve_kwh=layers.reserve_kwh(self.place) or None,
             streams=self.streams(futures[0]) if answers else (),
+            # What is not published yet is forecast from what was; whoever answers no calls asks for the load alone.
+            belief=Believed(world, {name: SimilarDay() for name in world.series}) if answers else None,
         )
         if answers:
             return [record]
@@ -431,6 +450,12 @@ def split(key: str) -> tuple[int, str, str]:
 def is_stream(key: str) -> bool:
     """Whether a column is a figure of one stream."""
     return key[:1].isdigit() and key[1:4] == " | "
+
+
+def is_base(key: str) -> bool:
+    """Whether a column is money of layers 1 or 2, or a cost of operation."""
+    money = is_stream(key) and key.endswith("_usd") and split(key)[0] <= 2
+    return money or key in ("operation_usd", "wear_usd")
 
 
 def moved_h(record: Record, timeline: Timeline, deadband_kw: float = 0.1) -> float:

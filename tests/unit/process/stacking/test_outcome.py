@@ -242,6 +242,20 @@ def test_base_layers_that_fail_open_the_page(found: Any, site: Any) -> None:
     assert page.index("BASE LAYERS FAIL") < page.index('class="cards') < page.index("<h2")
 
 
+def test_base_layers_of_a_policy_that_answers_calls_are_those_of_its_run_without_them(site: Any) -> None:
+    again = {
+        "base: 1 | tariff of main | contractual_usd": 60_000.0,
+        "base: 2 | outages | modelled_usd": 0.0,
+        "base: operation_usd": -4_000.0,
+        "base: wear_usd": -4_000.0,
+    }
+    served = [{**r, **again} for r in rows(20) if r["policy"] == "dynamic"]
+    found = o.outcome(site, made(served))
+    value = Value("tariff of main", 1, 60_000.0, "contractual")
+    want = flow_of(Finance.model_validate(SITE["finance"]), [value]).npv_usd
+    assert found.base[0]["npv of layers 1 and 2_usd"] == pytest.approx(want, abs=1e-3)
+
+
 def test_a_stress_hits_only_its_stream(found: Any) -> None:
     (row,) = (r for r in found.stress if r["policy"] == "B: dynamic")
     lcfs = np.array([r["4 | lcfs | market_usd"] for r in rows() if r["policy"] == "dynamic"])
