@@ -1,0 +1,1 @@
+"""Step 5: what each clause costs or earns."""
