@@ -284,6 +284,17 @@ def solve_arrays(arrays: Arrays, options: Options) -> Floats:
     return np.array(h.getSolution().col_value)
 
 
+def solve_linear(arrays: Arrays, options: Options) -> tuple[Floats, Floats, float]:
+    """(x, row duals, objective) of a linear problem given as arrays; SolverError where there is no optimum in time."""
+    import highspy
+
+    h, status = _raw(arrays, options)
+    if status != highspy.HighsModelStatus.kOptimal:
+        raise SolverError(f"HiGHS ended with {h.modelStatusToString(status)}")
+    found = h.getSolution()
+    return np.array(found.col_value), np.array(found.row_dual), float(h.getInfo().objective_function_value)
+
+
 def _raw(arrays: Arrays, options: Options) -> tuple[Any, Any]:
     h = _fresh(options)
     _ok(h.passModel(_lp(arrays)), "the problem")

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 THRESHOLDS = (0.5, 0.15, 0.9, 0.02, 2.0)  # shares of a running unit; the last one turns all off
 STRETCH = 1_440  # intervals that get their switches back at a time
+PASSES, PINNED = 20, 1e-9
+SHARP = 1e-6  # relative
+SHARE = 0.4  # of the time, at most, for one linear problem that the interior point does not take
 TAKEN = " taken"
 SET_BY, SET_BEFORE, ATTAINED, ONE = " set by", " set before", " attained", " one sets it"
 
@@ -69,7 +72,7 @@ def by_relaxing(
 ) -> tuple[Floats, Floats, float, str, bool] | str:
     """(x, row duals of the linear part, lower bound, how, whether the gap was reached), or why there is no plan."""
     began, a = time.monotonic(), compiled.problem.arrays()
-    root = _linear(compiled, a, min(0.1 * gap, 1e-6))
+    root = _linear(compiled, a, 0.1 * gap, SHARE * time_limit_s)
     if isinstance(root, str):
         return root
     best = _Best(lower=root.lower_bound)
@@ -88,7 +91,7 @@ def by_relaxing(
         if key in seen:
             continue
         seen.add(key)
-        _try(compiled, fixed, best, min(0.1 * gap, 1e-6))
+        _try(compiled, fixed, best, 0.1 * gap, SHARE * time_limit_s)
         if told():
             break
     if best.x is None:
@@ -120,16 +123,28 @@ def _unit_of(compiled: Compiled, block: Columns) -> Unit | None:
     return part.offer if part is not None and isinstance(part.offer, Unit) else None
 
 
-def _linear(compiled: Compiled, a: Arrays, gap: float) -> Answer | str:
-    from ..solve.interior_point import solve
+def _linear(compiled: Compiled, a: Arrays, gap: float, seconds: float) -> Answer | str:
+    """The linear problem by the interior point as sharply as it goes, or by the general solver where it does not."""
+    from ..solve.highs import Options, solve_linear
+    from ..solve.interior_point import Answer, solve
 
-    return solve(a, stages(compiled), gap=gap)
+    found = solve(a, stages(compiled), gap=min(gap, SHARP))
+    if isinstance(found, str) and gap > SHARP:
+        found = solve(a, stages(compiled), gap=gap)
+    if not isinstance(found, str) or seconds < 1.0:
+        return found
+    loose = replace(a, integer=np.zeros_like(a.integer))
+    try:
+        x, dual, usd = solve_linear(loose, Options(time_limit_s=seconds))
+    except SolverError as e:
+        return f"{found}; {e}"
+    return Answer(x, dual, usd, usd, 0.0, 0)
 
 
-def _try(compiled: Compiled, fixed: Arrays, best: _Best, gap: float) -> None:
+def _try(compiled: Compiled, fixed: Arrays, best: _Best, gap: float, seconds: float) -> None:
     """A plan with these switches, kept where it is the best so far."""
     best.tried += 1
-    found = _linear(compiled, fixed, gap)
+    found = _linear(compiled, _tightened(fixed), gap, seconds)
     if isinstance(found, str):
         return
     x = tidied(compiled, fixed, found.x)
@@ -138,6 +153,30 @@ def _try(compiled: Compiled, fixed: Arrays, best: _Best, gap: float) -> None:
     usd = cost_usd(fixed, x)
     if usd < best.usd:
         best.x, best.usd, best.duals = x, usd, found.row_dual
+
+
+def _tightened(a: Arrays) -> Arrays:
+    """The same problem with bounds that rows of one decision left set: an engine that is off gives nothing, and a row
+    that says so by leaving it no room has no interior to walk through."""
+    low, up = a.lower.copy(), a.upper.copy()
+    of = np.repeat(np.arange(a.row_lower.size), np.diff(a.start))
+    known = np.zeros(a.row_lower.size, dtype=bool)
+    for _ in range(PASSES):
+        free = up[a.index] - low[a.index] > PINNED
+        left = np.bincount(of[free], minlength=known.size)
+        at = np.flatnonzero(free & (left[of] == 1) & ~known[of])
+        if not at.size:
+            break
+        moved = np.bincount(of[~free], (a.value * low[a.index])[~free], known.size)
+        row, j, by = of[at], a.index[at], a.value[at]
+        known[row] = True
+        below, above = (a.row_lower[row] - moved[row]) / by, (a.row_upper[row] - moved[row]) / by
+        np.maximum.at(low, j, np.where(by > 0, below, above))
+        np.minimum.at(up, j, np.where(by > 0, above, below))
+        near = up - low <= PINNED * (1.0 + np.abs(low))
+        crossed = near & (up - low >= -1e-7 * (1.0 + np.abs(low)))
+        low[crossed] = up[crossed] = np.clip(low[crossed], a.lower[crossed], a.upper[crossed])
+    return replace(a, lower=low, upper=up)
 
 
 def _rounded(compiled: Compiled, a: Arrays, x: Floats, threshold: float) -> Arrays:
@@ -159,8 +198,8 @@ def _rounded(compiled: Compiled, a: Arrays, x: Floats, threshold: float) -> Arra
 def _setting(compiled: Compiled, block: Columns, a: Arrays, x: Floats, attempt: int) -> Mask:
     """Which block of each window sets a maximum that earns, or what was there before where no block stands above it.
 
-    attempt: 0, 2: the highest, second block of the relaxation; 1, 3: that which the assets could lift most; the last: what
-    was there before, wherever that may be.
+    attempt: 0, 2: the highest, second block of the relaxation; 1, 3: that which the assets could lift most; the last:
+    what was there before, wherever that may be.
     """
     name = block.name.removesuffix(SET_BY).removesuffix(SET_BEFORE)
     rows = {r.name: r for r in compiled.problem.rows}

@@ -9,7 +9,7 @@ import pytest
 
 from valuestack.assets.battery import Battery
 from valuestack.dispatch import Foresight, Series, View, World
-from valuestack.flows import Store
+from valuestack.flows import Store, Unit
 from valuestack.stack.compile import compile_problem
 from valuestack.stack.optimise import Schedule, optimise
 from valuestack.stack.relaxed import by_relaxing
@@ -112,3 +112,26 @@ def test_a_maximum_that_earns_is_set_by_a_block_of_the_relaxation(seed: int) -> 
     assert usd <= idle.objective_usd - 0.5 * (idle.objective_usd - best.objective_usd), (
         "most of what can be had"
     )
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_engines_that_are_off_leave_a_problem_that_converges(seed: int) -> None:
+    """With its switch set to off an engine's rows leave it no room; what is left must still be solved, and bracket the
+    least cost."""
+    rng = np.random.default_rng(seed)
+    n = 48
+    horizon = Timeline(start="2018-07-02T00:00", step_h=1.0, n=n, tz="America/Los_Angeles")
+    load = rng.uniform(60, 160, n)
+    store = Store("battery", np.full(n, 40.0), np.full(n, 40.0), np.zeros(n + 1), np.full(n + 1, 90.0), 40.0, 0.95,
+                  0.93, wear_usd_per_kwh=0.01)  # fmt: skip
+    unit = Unit("engine", np.full(n, 20.0), np.full(n, 60.0), start_usd=5.0, usd_per_h=1.0,
+                fuel_pieces=((60.0, 0.07),), fuel_usd_per_gal=3.0, min_up_h=2.0, min_down_h=2.0)  # fmt: skip
+    energy = Payment("retail", "energy", Measure("import"), "each", np.zeros(n, dtype=np.int64),
+                     (Block(inf, rng.choice([0.05, 0.15, 0.4], n)),))  # fmt: skip
+    demand = Payment("retail", "demand", Measure("import"), "max", np.arange(n) // 24, (Block(inf, 4.0),))
+    compiled = compile_problem(horizon, load, [store, unit], [energy, demand])
+    answer = by_relaxing(compiled, 1e-3, 10.0)
+    assert not isinstance(answer, str), answer
+    x, _, lower, _, _ = answer
+    best = optimise(horizon, load, [store, unit], [energy, demand], method="highs", gap=1e-9)
+    assert lower - 1e-6 <= best.objective_usd <= compiled.worth(x).total_usd + 1e-6

@@ -326,15 +326,15 @@ def _run(
                 terms=[*tariff, *(t for _, terms in by_stream for t in terms)],
                 gap=GAP,
                 time_limit_s=budget.of_set_s(1.0 if larger else WHOLE),
-                most_s=budget.left_s,
+                most_s=0.0 if larger else inf,  # a larger set's plan stands in for want of one
                 relax=BEND,
                 progress=progress,
             )
         except SolverError as e:
             if not larger:
                 raise SolverError(
-                    f"{m.name}: no plan of all layers within the study's time limit of {budget.whole_s:g} s ({e}); "
-                    "raise study.time_limit_s"
+                    f"{m.name}: no plan of all layers at all in its part of study.time_limit_s = {budget.whole_s:g}; "
+                    f"raise it ({e})"
                 ) from e
             # A plan of more layers keeps every limit of fewer: it stands, and that it is not the best is said.
             of = min(larger, key=lambda r: len(r.layers)).layers

@@ -69,7 +69,6 @@ def study(site: Site | Any, progress: Step | None = None, *, sizes: bool = False
             rounds=site.written.study.wear_rounds,
             terms=t,
             time_limit_s=budget.of_bound_s,
-            most_s=budget.left_s,
             relax=layers.BEND,
             progress=step,
         )
