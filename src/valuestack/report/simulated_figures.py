@@ -9,6 +9,7 @@ import numpy as np
 
 from ..timeline import Kw
 from .figures import AFTER, BAD, BEFORE, BOUND, GOOD, INK, MUTED, STACK, _figure, _usd
+from .tables import show_usd
 
 
 def outcomes(values: Mapping[str, Kw], title: str) -> str:
@@ -25,7 +26,7 @@ def outcomes(values: Mapping[str, Kw], title: str) -> str:
             ax.plot([p90, p10], [y + 0.14] * 2, color=colour, lw=7, solid_capstyle="butt", alpha=0.55)
             ax.plot([p50] * 2, [y + 0.02, y + 0.26], color=INK, lw=2)
             ax.annotate(
-                f"${p50:,.0f}",
+                show_usd(p50),
                 (p50, y + 0.3),
                 ha="center",
                 va="bottom",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +19,15 @@ from .simulated import Simulated
 from .tables import Table, show_percent, show_usd
 
 FORMATS = ("html", "json", "xlsx")
+_MONEY = ("layer", "mean_usd_per_y", "P10_usd_per_y", "P50_usd_per_y", "P90_usd_per_y", "certainty")
+_SERVICE = (
+    "layer",
+    "calls_per_y",
+    "missed_per_y",
+    "hours_per_y",
+    "throughput_kwh_per_y",
+    "staff hours_per_y",
+)
 
 
 def write(
@@ -111,7 +120,7 @@ def _cards(found: Simulated) -> list[Card]:
             Card(
                 "Layers 1 and 2 alone",
                 str(base["verdict"]),
-                f"NPV {show_usd(base['npv of layers 1 and 2_usd'])}",
+                f"NPV {show_usd(base['NPV of layers 1 and 2_usd'])}",
             )
         )
     return out
@@ -127,20 +136,8 @@ def _sections(found: Simulated) -> list[Section]:
             "What each layer brings",
             (
                 figure(draw.layers(found.layers), "Settled money by layer and policy, USD a year"),
-                *(
-                    table(
-                        tables.of_rows(
-                            [
-                                {k: v for k, v in r.items() if k != "policy"}
-                                for r in found.layers
-                                if r["policy"] == name
-                            ]
-                        ),
-                        f"Layers under {name}",
-                        folded=name != best,
-                    )
-                    for name in (best, *(n for n in by_name if n != best))
-                ),
+                *_by_policy(found, best, _MONEY, "Money of each layer"),
+                *_by_policy(found, best, _SERVICE, "What each layer asked of the site"),
                 table(tables.of_rows(found.streams), "Streams under every policy", folded=True),
             ),
         )
@@ -166,6 +163,16 @@ def _sections(found: Simulated) -> list[Section]:
     )
     out.append(_method(found))
     return [s for s in out if s.parts]
+
+
+def _by_policy(found: Simulated, best: str, keys: Sequence[str], title: str) -> list[Part]:
+    """Some columns of the layers, the best policy open and the others folded."""
+    names = [found.names[k] for k in found.policies]
+    out = []
+    for name in (best, *(n for n in names if n != best)):
+        rows = [{k: r.get(k) for k in keys} for r in found.layers if r["policy"] == name]
+        out.append(table(tables.of_rows(rows), f"{title}, {name}", folded=name != best))
+    return out
 
 
 def _recommended(found: Simulated) -> Section:
@@ -196,9 +203,24 @@ def _outcome(found: Simulated, by_name: Mapping[str, Any]) -> Section:
         )
     note = "± is one Monte Carlo standard error; P90 is exceeded in nine of ten futures"
     for of in dict.fromkeys(str(r["of"]) for r in found.outcomes):
-        rows = [{k: v for k, v in r.items() if k != "of"} for r in found.outcomes if r["of"] == of]
+        rows = [_with_errors(r) for r in found.outcomes if r["of"] == of]
         parts.append(table(tables.of_rows(rows), of[:1].upper() + of[1:], note))
     return Section("outcome", "How good, and how sure", tuple(parts))
+
+
+def _with_errors(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with each figure and its error in one cell."""
+    out: dict[str, Any] = {}
+    for key, value in row.items():
+        if key == "of" or key.endswith("±_usd"):
+            continue
+        if not key.endswith("_usd"):
+            out[key] = value
+            continue
+        error = row.get(key.removesuffix("_usd") + " ±_usd")
+        known = error is not None and np.isfinite(error)
+        out[key.removesuffix("_usd")] = show_usd(value) + (f" ± {error:,.0f}" if known else "")
+    return out
 
 
 def _base(found: Simulated) -> Section:

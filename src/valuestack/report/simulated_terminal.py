@@ -34,6 +34,6 @@ def simulated(found: Simulated) -> RenderableType:
     ]
     parts += ["", rows(f"layers under {best}", tables.of_rows(shown))]
     if found.base:
-        mine = [{k: r[k] for k in ("policy", "verdict", "npv of layers 1 and 2_usd")} for r in found.base]
+        mine = [{k: r[k] for k in ("policy", "verdict", "NPV of layers 1 and 2_usd")} for r in found.base]
         parts += ["", rows("layers 1 and 2 alone", tables.of_rows(mine))]
     return Group(*parts)

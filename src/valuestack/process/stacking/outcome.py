@@ -38,6 +38,7 @@ from ...finance.risk import (
 )
 from ...ledger import LAYERS
 from ...report.simulated import Simulated, Verdict
+from ...report.tables import show_usd
 from ...site.site import Economics, Site
 from ...timeline import Kw
 from .simulate import BASE, KNOWN, METHODS, Row, Simulation, is_stream, split
@@ -399,8 +400,8 @@ def outcome(site: Site, made: Simulation, *, inputs: Sequence[Any] = ()) -> Simu
             {
                 "policy": names[k],
                 "verdict": "pass" if b.passes else "FAIL",
-                "npv of layers 1 and 2_usd": b.npv_usd,
-                "npv of all layers_usd": float(npv[k].mean()),
+                "NPV of layers 1 and 2_usd": b.npv_usd,
+                "NPV of all layers_usd": float(npv[k].mean()),
                 "below zero_frac": float((worth.repeated(by[k].base_usd_per_y()) < 0).mean()),
                 "in words": b.verdict,
             }
@@ -607,7 +608,7 @@ def stress_rows(name: str, s: Sample, money: Mapping[Key, Kw], worth: Weights | 
         }
         if worth is not None:
             npv = worth.repeated(left)
-            row |= {"npv left_usd": float(npv.mean()), "npv below zero_frac": float((npv < 0).mean())}
+            row |= {"NPV left_usd": float(npv.mean()), "NPV below zero_frac": float((npv < 0).mean())}
         out.append(row)
     return out
 
@@ -633,13 +634,13 @@ def _forecast_error(s: Sample) -> dict[str, Any]:
     """Share of the perfect-foresight saving on the tariff that is lost, in the futures that were solved with it."""
     bound = s.columns.get("bound_usd")
     if bound is None or np.isnan(bound).all():
-        return {"lost to not knowing the future_frac": None}
+        return {"foresight lost_frac": None}
     at = np.isfinite(bound)
     net = (s["layer 1_usd"] + s["operation_usd"])[at]
     whole = float(bound[at].sum())
     return {
-        "lost to not knowing the future_frac": 1 - float(net.sum()) / whole if whole > 0.005 else None,
-        "in futures": int(at.sum()),
+        "foresight lost_frac": 1 - float(net.sum()) / whole if whole > 0.005 else None,
+        "foresight in futures": int(at.sum()),
     }
 
 
@@ -648,10 +649,10 @@ def _leaving(kind: str, site: Site) -> dict[str, Any]:
     from ...site.files import policy_class
 
     if not getattr(policy_class(kind), "answers", False):
-        return {"cost to leave": "none: it serves no contract"}
+        return {"cost to leave": "none"}
     contracts = site.written.contracts
     if not contracts:
-        return {"cost to leave": "not known: the site file has no contract"}
+        return {"cost to leave": "not known: no contract is given"}
     known = {
         c.name: None if c.term is None or not c.term.exit_usd else c.term.exit_cost_usd(1) for c in contracts
     }
@@ -679,7 +680,7 @@ def recommendation(by: Mapping[str, Sample], money: Mapping[str, Mapping[Key, Kw
     sure = margin > 2 * error
     idle = IDLE in by and float((by[a].net_usd_per_y - by[IDLE].net_usd_per_y).mean()) <= 0 and a != IDLE
     words = (
-        f"{name_of(a)} nets ${margin:,.0f} ± {error:,.0f} a year more than {name_of(b)} (mean of {gap.size:,} "
+        f"{name_of(a)} nets {show_usd(margin)} ± {error:,.0f} a year more than {name_of(b)} (mean of {gap.size:,} "
         "paired futures, "
         f"± one standard error) and is ahead in {(gap > 0).mean():.0%} of them"
     )
@@ -709,7 +710,7 @@ def _flips(
         factor = 1 - margin / usd
         if 0 <= factor <= 5:
             out.append(
-                f"{what} were {factor:.2f} times as much as now (it makes ${usd:,.0f} of the margin), with "
+                f"{what} were {factor:.2f} times as much as now (it makes {show_usd(usd)} of the margin), with "
                 "dispatch as it is"
             )
     made = fit(gap, by[a].drivers)
@@ -725,8 +726,8 @@ def _flips(
     tails = [cvar_usd(by[p].net_usd_per_y, TAIL_FRAC) for p in (a, b)]
     if tails[1] > tails[0]:
         out.append(
-            f"the worst 5 % of futures were to decide: there {name_of(b)} nets ${tails[1]:,.0f}, {name_of(a)} "
-            f"${tails[0]:,.0f}"
+            f"the worst 5 % of futures were to decide: there {name_of(b)} nets {show_usd(tails[1])}, {name_of(a)} "
+            f"{show_usd(tails[0])}"
         )
     return out or ["nothing that was drawn, and no layer's or wear's price up to five times as it is"]
 

@@ -236,7 +236,7 @@ def test_base_layers_that_fail_open_the_page(found: Any, site: Any) -> None:
     dear = {**SITE, "finance": {**SITE["finance"], "capex": [{"name": "battery", "usd": 700_000.0}]}}
     failed = o.outcome(vs.load_site(dear), made(rows(credit=90_000.0)))
     row = next(r for r in failed.base if r["policy"] == "B: dynamic")
-    assert row["verdict"] == "FAIL" and row["npv of all layers_usd"] > 0 > row["npv of layers 1 and 2_usd"]
+    assert row["verdict"] == "FAIL" and row["NPV of all layers_usd"] > 0 > row["NPV of layers 1 and 2_usd"]
     assert failed.head[0].startswith("BASE LAYERS FAIL under B: dynamic")
     page = simulated_page.render(failed)
     assert page.index("BASE LAYERS FAIL") < page.index('class="cards') < page.index("<h2")
@@ -253,7 +253,7 @@ def test_base_layers_of_a_policy_that_answers_calls_are_those_of_its_run_without
     found = o.outcome(site, made(served))
     value = Value("tariff of main", 1, 60_000.0, "contractual")
     want = flow_of(Finance.model_validate(SITE["finance"]), [value]).npv_usd
-    assert found.base[0]["npv of layers 1 and 2_usd"] == pytest.approx(want, abs=1e-3)
+    assert found.base[0]["NPV of layers 1 and 2_usd"] == pytest.approx(want, abs=1e-3)
 
 
 def test_a_stress_hits_only_its_stream(found: Any) -> None:
