@@ -233,7 +233,8 @@ def _things(
                 f"{key}.name: {values['name']!r} is used twice; give each of the {room} its own name"
             )
         seen.add(values["name"])
-        thing = _check(problems, key, partial(thing_of, room, kind, values, folder, files))
+        owner = f"{key} {values['name']!r}" if values["name"] != kind else key
+        thing = _check(problems, owner, partial(thing_of, room, kind, values, folder, files))
         if thing is not None:
             out.setdefault(str(meter), []).append(thing)
     return out
