@@ -7,7 +7,7 @@ messages go to standard error. Heavy imports happen inside the verbs.
 """
 
 # In the order of --help: the seven steps, then what goes beside them.
-from . import audit, bill, flexibility, study, size, simulate, offers, explain, tariff, init, status  # noqa: F401, I001
+from . import audit, bill, flexibility, study, size, simulate, offers, explain, tariff, init, import_, status  # noqa: F401, I001
 from .app import app, main, run
 
 __all__ = ["app", "main", "run"]

@@ -71,7 +71,7 @@ class Outcome:
         for name, size in self.sizes.items():
             parts = [f"{size['kw']:,.0f} kW"] if size.get("kw") is not None else []
             parts += [f"{size['kwh']:,.0f} kWh"] if size.get("kwh") is not None else []
-            out.append(f"{name} {' / '.join(parts)}".strip())
+            out.append(" / ".join(parts) if len(self.sizes) == 1 else f"{name} {' / '.join(parts)}".strip())
         return "; ".join(out) or "nothing"
 
     def row(self) -> dict[str, Any]:

@@ -27,12 +27,12 @@ def option_table(options: Sequence[Outcome]) -> Table:
         Column("option"),
         Column("size"),
         Column("capital", "usd"),
-        Column("bill saving a year", "usd"),
-        Column("other layers a year", "usd"),
-        Column("wear, upkeep, fuel a year", "usd"),
+        Column("bill saving", "usd"),
+        Column("other layers", "usd"),
+        Column("wear, upkeep, fuel", "usd"),
         Column("NPV", "usd"),
-        Column("NPV per dollar", "rate"),
-        Column("payback, years", "kw"),
+        Column("NPV per $", "rate"),
+        Column("payback, y", "kw"),
     )
     rows = []
     for o in options:
@@ -107,7 +107,7 @@ def sections(found: Sizing) -> list[Section]:
         table(
             option_table(ranked(found.alone)),
             "Each by itself, best NPV for a dollar of capital first",
-            "Every plan knows the future: bounds, compared with one another",
+            "Savings and costs are a year's. Every plan knows the future: bounds, compared with one another",
         )
     ]
     if found.vendors:

@@ -63,21 +63,21 @@ class ReoptSite:
         """Keys that were not taken, as 'Section.key'."""
         return tuple(f.where for f in self.findings if f.kind == "reopt_unsupported")
 
-    def write(self, folder: str | Path, *, with_finance: bool = False) -> Path:
-        """Write site.toml and its files into `folder`; the path of site.toml. Existing files are not overwritten.
-        with_finance: the pro forma stands in the site file as [finance]."""
+    def write(self, folder: str | Path, *, with_finance: bool = False, file: str = "site.toml") -> Path:
+        """Write the site file and its files into `folder`; the path of the site file. Existing files are not
+        overwritten. with_finance: the pro forma stands in the site file as [finance]. file: name of the site file."""
         home = Path(folder)
         home.mkdir(parents=True, exist_ok=True)
         texts = {
             **self.files,
-            "site.toml": toml({**self.site, **({"finance": self.finance} if with_finance else {})}),
+            file: toml({**self.site, **({"finance": self.finance} if with_finance else {})}),
         }
         taken = [name for name in texts if (home / name).exists()]
         if taken:
             raise InputError(f"{home}: holds {', '.join(taken)} already; name another folder")
         for name, text in texts.items():
             (home / name).write_text(text, encoding="utf-8")
-        return home / "site.toml"
+        return home / file
 
 
 @dataclass(slots=True)

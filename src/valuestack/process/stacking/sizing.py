@@ -608,9 +608,9 @@ def size(
             },
         },
         sentences=_sentences(case, chosen, optimum, moving, rows),
-        head=case.m.head,
+        head=(*case.m.head, *_short(case.span_y)),
         assumptions=_assumptions(case, assets, notes, vendors),
-        findings=_findings(case, alone, both, vendors),
+        findings=_findings(case, (*alone, *quoted), both, vendors),
         seconds=clock.laps,
     )
 
@@ -660,6 +660,14 @@ def _as_written(
         except ValuestackError as e:
             notes.append(f"all assets as written have no plan here: {str(e).splitlines()[0]}")
     return out
+
+
+def _short(span_y: float) -> tuple[str, ...]:
+    if span_y >= 0.99:
+        return ()
+    return (
+        f"the data span {span_y * 12:.1f} months: figures of a year are scaled from them, and sizes fit these months",
+    )
 
 
 class _Clock:
@@ -785,6 +793,8 @@ def _quote(case: _Case, o: Option, name: str, units: int) -> Outcome:
         for u in w.warranty
         if u.share_frac is not None and u.share_frac > 1
     ]
+    if o.replacement_usd_per_kwh == 0:
+        over.append("no replacement_usd_per_kwh is quoted: its wear costs nothing here")
     return replace(made, notes=(*made.notes, *over))
 
 
@@ -1147,7 +1157,7 @@ def _assumptions(
 
 
 def _findings(
-    case: _Case, alone: Sequence[Outcome], both: _Found, vendors: Vendors | None
+    case: _Case, options: Sequence[Outcome], both: _Found, vendors: Vendors | None
 ) -> tuple[Finding, ...]:
     out = list(case.m.audited.findings)
     if vendors is not None:
@@ -1173,7 +1183,7 @@ def _findings(
                 remedy="compare the options' NPV, which counts it",
             )
         )
-    for o in alone:
+    for o in options:
         out += [Finding("option", "info", f"{o.name}: {n}") for n in o.notes]
     return tuple(dict.fromkeys(out))
 
