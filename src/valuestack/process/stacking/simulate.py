@@ -31,7 +31,7 @@ from ...flows import Given, Store
 from ...forecast.scenarios import Future, Scenarios
 from ...ledger import Entry
 from ...site.files import load, policy_class
-from ...site.site import Site
+from ...site.site import NamedSeries, Site
 from ...timeline import Kw, Timeline
 from . import layers
 from .executors import run_here, run_on_cluster
@@ -47,6 +47,7 @@ SPARSE_H = 13.0  # outages are tried so far apart: prime to 24, so that every ho
 BASE = (
     "base: "  # in front of what a policy that answers calls brings where nobody calls: layers 1 and 2 alone
 )
+PRICE = "tariff price "  # in front of the name of an hourly price that only the tariff has
 ASSET = "asset: "  # in front of the name of what generates by itself, among the series of a future
 Row = dict[str, Any]
 
@@ -122,12 +123,13 @@ class Bench:
     compiled: Any
     given: Mapping[str, Kw]
     terms: tuple[Any, ...]
+    priced: Mapping[
+        str, str
+    ]  # hourly prices that the tariff bills by: their name -> series of a future; '' = the one
 
     @classmethod
     def of(cls, site: Site, m: Ready, as_of: date) -> Bench:
         """Set up a meter."""
-        from ...streams.retail.compiled import CompiledTariff
-
         place = layers.placed(site, m, as_of, lenient=site.written.then is not None)
         place = replace(place, streams=tuple(_sparse(s) for s in place.streams))
         view = m.view((*m.existing, *m.new), place.streams)
@@ -135,12 +137,21 @@ class Bench:
         given = {name: np.asarray(o.net_kw) for name, o in offers.items() if isinstance(o, Given)}
         series = {name: s.values for name, s in m.world.series.items()}
         series |= {ASSET + name: kw for name, kw in given.items()}
+        priced, prices = _prices(m)
+        series |= prices
         scenarios = Scenarios(m.timeline, series, site.written.simulate.futures, _known(place.streams))
-        inputs = m.bill_inputs
-        compiled = CompiledTariff.of(
-            m.tariff, m.timeline, inputs["facts"], cycles=inputs["cycles"], history=inputs["history"]
-        )
-        return cls(site, m, place, scenarios, compiled, given, tuple(m.stream.terms(view)))
+        return cls(site, m, place, scenarios, _compiled(m), given, tuple(m.stream.terms(view)), priced)
+
+    def under(self, future: Future) -> Bench:
+        """The bench with the hourly prices of a future in its tariff; itself where it bills by none."""
+        if not self.priced:
+            return self
+        inputs = self.ready.bill_inputs
+        drawn = {name: future.series[series] for name, series in self.priced.items()}
+        facts = replace(inputs["facts"], prices=drawn.get("", drawn))
+        m = replace(self.ready, bill_inputs={**inputs, "facts": facts})
+        view = m.view((*m.existing, *m.new), self.place.streams)
+        return replace(self, ready=m, compiled=_compiled(m), terms=tuple(m.stream.terms(view)))
 
     def world(self, futures: Sequence[Future]) -> World:
         """The world of a future, or of several as lanes, (lanes, n)."""
@@ -173,11 +184,11 @@ class Bench:
     def rows(self, numbers: Sequence[int], policies: Sequence[str], seed: int) -> list[Row]:
         """One row a policy and future, by future, then by policy."""
         out: list[Row] = []
-        at_once = max(1, MOST // self.ready.timeline.n)
+        # An hourly price differs between futures: then bill and terms are of one at a time.
+        at_once = 1 if self.priced else max(1, MOST // self.ready.timeline.n)
         for i in range(0, len(numbers), at_once):
-            out += self._block(
-                [self.scenarios.draw(k, seed) for k in numbers[i : i + at_once]], policies, seed
-            )
+            futures = [self.scenarios.draw(k, seed) for k in numbers[i : i + at_once]]
+            out += self.under(futures[0])._block(futures, policies, seed)
         return out
 
     def _block(self, futures: Sequence[Future], policies: Sequence[str], seed: int) -> list[Row]:
@@ -371,6 +382,29 @@ class Bench:
 
 
 # --- parts of it -----------------------------------------------------------------------------------------
+
+
+def _prices(m: Ready) -> tuple[dict[str, str], dict[str, Kw]]:
+    """Hourly prices of a tariff: their names with the series of a future that they are taken from, and those series
+    that the site does not have anyway."""
+    prices = m.bill_inputs["facts"].prices
+    if prices is None:
+        return {}, {}
+    named = m.meter.facts.get("prices")
+    if isinstance(named, NamedSeries) and named.written.name in m.world.series:
+        return {"": named.written.name}, {}
+    by_name = dict(prices) if isinstance(prices, Mapping) else {"": prices}
+    return {k: PRICE + k for k in by_name}, {PRICE + k: np.asarray(v) for k, v in by_name.items()}
+
+
+def _compiled(m: Ready) -> Any:
+    """The tariff compiled for many bills."""
+    from ...streams.retail.compiled import CompiledTariff
+
+    inputs = m.bill_inputs
+    return CompiledTariff.of(
+        m.tariff, m.timeline, inputs["facts"], cycles=inputs["cycles"], history=inputs["history"]
+    )
 
 
 def _lanes(values: Sequence[Kw]) -> Kw:

@@ -343,3 +343,39 @@ def test_parts_of_another_schema_and_cut_parts_are_noticed(site: Path, tmp_path:
     stamp.write_text(json.dumps({**held, "schema": 1}))
     with pytest.raises(InputError, match=r"schema 1, this version writes 2; give --fresh"):
         simulate.simulate(loaded, out, scenarios=3, workers=1, policies=["do_nothing"])
+
+
+HOURLY = """
+{"name": "hourly", "utility": "u", "source": "made for this test", "verified": true, "holidays": [],
+ "items": [{"kind": "hourly_price", "name": "energy"}]}
+"""
+
+
+def test_an_hourly_price_is_billed_as_it_comes_in_each_future(site: Path) -> None:
+    """Price and load of a day stay together, and what is known of the price moves the bill of that future."""
+    (site.parent / "hourly.json").write_text(HOURLY)
+    price = """
+[[series]]
+name = "lmp"
+value = 0.05
+hour_frac = [0.5, 0.5, 0.5, 0.5, 0.5, 0.6, 0.8, 1.0, 1.2, 1.2, 1.2, 1.2, 1.2, 1.2, 1.2, 1.4, 1.6, 1.8, 1.6, 1.2, 1.0, 0.8, 0.6, 0.5]
+unit = "USD/kWh"
+[simulate.futures.load]
+growth_sd_frac = 0.0
+[simulate.futures.prices.lmp]
+level_sd_frac = 0.4
+"""  # noqa: E501
+    text = SITE.replace(
+        'tariff = "dte-d4-large-general"', 'tariff = "hourly.json"\n[meters.facts]\nprices = "lmp"'
+    )
+    site.write_text(text + price)
+    made = job(site, policies=("do_nothing",), count=4, size=4)
+    rows = here(made)
+    (bench,) = simulate._benches
+    assert bench.priced == {"": "lmp"}
+    for row in rows:
+        future = bench.scenarios.draw(row["future"], made.seed)
+        assert row["bill_usd"] == pytest.approx(
+            float(future.series["lmp"] @ future.series["load_kw"]), rel=1e-9
+        )
+    assert len({round(r["bill_usd"]) for r in rows}) == 4
