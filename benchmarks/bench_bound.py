@@ -38,14 +38,14 @@ def tariff(timeline: Timeline) -> list[Payment]:
             Measure("import"),
             "max",
             np.where(peak, month, -1),
-            (Block(inf, np.array([timed[month == m][0] for m in range(12)])),),
+            (Block(inf, np.array([timed[month == m][0] for m in range(int(month.max()) + 1)])),),
         ),
         Payment(
             "utility",
             "part",
             Measure("import"),
             "max",
-            np.where(part & summer, month - 5, -1),
+            np.where(part & summer, month - int(month[summer].min(initial=month[-1])), -1),
             (Block(inf, 6.5),),
         ),
     ]

@@ -21,20 +21,22 @@ from numba import njit
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
-Places = np.ndarray[Any, np.dtype[np.int32]]
+Places = np.ndarray[Any, np.dtype[np.uint32]]
 
 DONE, STUCK, SPENT = 0, 1, 2
 FAR = 1e30  # stands for a bound that is not there
 SLIGHT = 1e-9  # regularisation of both kinds of pivots, scaled
 BACK = 0.995
+LOST = 1e-15  # of a diagonal entry: what is left of it below this is noise
 
 
 class Programme(NamedTuple):
     """minimise c x subject to A x >= b for the first `unequal` rows, A x = b for the others, low <= x <= up.
 
-    Rows `summed` and on, the equations among them, are kept in K; those before are summed in. Row-wise. Where a
-    column has no bound, low or up is `FAR` and has_low or has_up is 0, else 1. place: position of each column in
-    K; row_place: of each kept row, in order.
+    Rows `summed` and on, the equations among them, are kept in K; those before are summed in. Row-wise, in order of
+    time. All of x stands in the order of K, where the places of kept rows hold columns without cost, bound and
+    entry, so that no place is ever looked up. Where a column has no bound, low or up is `FAR` and has_low or
+    has_up is 0, else 1. row_place: place in K of each kept row, in order.
     """
 
     cost: Floats
@@ -46,7 +48,6 @@ class Programme(NamedTuple):
     start: Ints
     column: Places
     value: Floats
-    place: Places
     row_place: Places
     summed: int
     unequal: int
@@ -57,7 +58,7 @@ class Pattern(NamedTuple):
 
     fixed: entries of K that never change, in L's slots. sums_start (rows + 1,), sums_at, sums_by: for each summed
     row the slots (diagonal position p as -1 - p) and the products a_i a_j. update_at: slot of every product of
-    two entries of a column of L, in order of elimination.
+    two entries of a column of L, in order of elimination. own (n,): scratch, the diagonal of K before elimination.
     """
 
     first: Ints
@@ -67,6 +68,7 @@ class Pattern(NamedTuple):
     sums_at: Places
     sums_by: Floats
     update_at: Places
+    own: Floats
 
 
 @njit(cache=True)
@@ -77,7 +79,7 @@ def elimination(n: int, begin: Ints, lower: Places) -> tuple[Ints, Places]:
     after = np.full(n, -1, np.int64)
     mark = np.full(n, -1, np.int64)
     room = max(4 * lower.size, 16)
-    below = np.empty(room, np.int32)
+    below = np.empty(room, np.uint32)
     top = 0
     for j in range(n):
         first[j] = top
@@ -87,7 +89,7 @@ def elimination(n: int, begin: Ints, lower: Places) -> tuple[Ints, Places]:
             need += first[child + 1] - first[child]
             child = after[child]
         while top + need > room:
-            grown = np.empty(2 * room, np.int32)
+            grown = np.empty(2 * room, np.uint32)
             grown[:top] = below[:top]
             below, room = grown, 2 * room
         mark[j] = j
@@ -117,7 +119,7 @@ def elimination(n: int, begin: Ints, lower: Places) -> tuple[Ints, Places]:
 
 
 @njit(cache=True)
-def _slot(first: Ints, below: Places, row: int, col: int) -> Any:
+def _slot(first: Ints, below: Places, row: Any, col: Any) -> Any:
     """Where L holds (row, col), row > col."""
     a, b = first[col], first[col + 1] - 1
     while a < b:
@@ -137,7 +139,7 @@ def updates(first: Ints, below: Places) -> Places:
     for j in range(n):
         k = first[j + 1] - first[j]
         total += k * (k - 1) // 2
-    out = np.empty(total, np.int32)
+    out = np.empty(total, np.uint32)
     at = 0
     for j in range(n):
         for b in range(first[j], first[j + 1]):
@@ -160,30 +162,40 @@ def targets(p: Programme, first: Ints, below: Places) -> tuple[Floats, Ints, Pla
     for i in range(p.summed):
         k = p.start[i + 1] - p.start[i]
         start[i + 1] = start[i] + k * (k + 1) // 2
-    at, by = np.empty(start[p.summed], np.int32), np.empty(start[p.summed])
+    at, by = np.empty(start[p.summed], np.uint32), np.empty(start[p.summed])
     for i in range(p.summed):
         s = start[i]
         for e in range(p.start[i], p.start[i + 1]):
             for f in range(p.start[i], e + 1):
-                a, b = p.place[p.column[e]], p.place[p.column[f]]
+                a, b = np.int64(p.column[e]), np.int64(p.column[f])
                 at[s] = below.size + a if a == b else _slot(first, below, max(a, b), min(a, b))
                 by[s] = p.value[e] * p.value[f]
                 s += 1
     for i in range(p.summed, p.start.size - 1):
-        a = p.row_place[i - p.summed]
+        a = np.int64(p.row_place[i - p.summed])
         for e in range(p.start[i], p.start[i + 1]):
-            b = p.place[p.column[e]]
+            b = np.int64(p.column[e])
             fixed[_slot(first, below, max(a, b), min(a, b))] = p.value[e]
     return fixed, start, at, by
 
 
 @njit(cache=True, error_model="numpy")
-def factorise(k: Pattern, work: Floats) -> None:
-    """K = L D L' in place. work: entries below the diagonal in L's slots, then the diagonal, (slots + n,)."""
-    at, slots = 0, k.below.size
+def factorise(k: Pattern, work: Floats) -> int:
+    """K = L D L' in place. work: entries below the diagonal in L's slots, then the diagonal, (slots + n,).
+
+    Near the end weights differ by more than a number holds, and what should be left of a pivot is lost in what was
+    taken from it. Such a pivot is given the size of the noise and the sign that it must have (as in Wright 1999,
+    doi:10.1137/S1052623496304712): the step is short there, and the next iteration sees what it left. Returns how
+    many were."""
+    at, slots, lost = 0, k.below.size, 0
     for j in range(k.first.size - 1):
         a1 = k.first[j + 1]
-        by = 1.0 / work[slots + j]
+        pivot, own = work[slots + j], k.own[j]
+        if not pivot * own > LOST * own * own:
+            pivot = LOST * own
+            work[slots + j] = pivot
+            lost += 1
+        by = 1.0 / pivot
         for b in range(k.first[j], a1):
             raw = work[b]
             scaled = raw * by
@@ -192,6 +204,7 @@ def factorise(k: Pattern, work: Floats) -> None:
                 work[k.update_at[at]] -= scaled * work[a]
                 at += 1
             work[b] = scaled
+    return lost
 
 
 @njit(cache=True, error_model="numpy")
@@ -210,7 +223,23 @@ def substitute(k: Pattern, work: Floats, r: Floats) -> None:
 
 
 class State(NamedTuple):
-    """x with the multipliers wl, wu of its bounds; slack g and multiplier v of the unequal rows; y of equations."""
+    """x with its room above the low and below the up bound and their multipliers wl, wu, all in the order of K;
+    slack g and multiplier v of the unequal rows; y of equations.
+
+    The rooms are kept beside x: as differences they would turn to nothing where a bound is large and near."""
+
+    x: Floats
+    sl: Floats
+    su: Floats
+    wl: Floats
+    wu: Floats
+    g: Floats
+    v: Floats
+    y: Floats
+
+
+class Step(NamedTuple):
+    """What a Newton step adds to x, wl, wu, g, v and y; rooms follow x."""
 
     x: Floats
     wl: Floats
@@ -220,33 +249,40 @@ class State(NamedTuple):
     y: Floats
 
 
-class Inverse(NamedTuple):
-    """One over each slack: of x from its low and its up bound, of the unequal rows."""
+class Room(NamedTuple):
+    """One over each slack, and multiplier over slack: of x's low and up bound, of the unequal rows."""
 
     low: Floats
     up: Floats
     g: Floats
+    by_low: Floats
+    by_up: Floats
+    by_g: Floats
 
 
 @njit(cache=True, error_model="numpy")
-def _load(p: Programme, k: Pattern, s: State, inverse: Inverse, work: Floats) -> None:
+def _load(p: Programme, k: Pattern, s: State, room: Room, work: Floats) -> None:
     """K at this iterate, and the inverses of the slacks."""
     slots = k.below.size
     work[:slots] = k.fixed
     for j in range(s.x.size):
-        inverse.low[j] = 1.0 / (s.x[j] - p.low[j])
-        inverse.up[j] = 1.0 / (p.up[j] - s.x[j])
+        low, up = p.has_low[j] / s.sl[j], p.has_up[j] / s.su[j]
+        by_low, by_up = s.wl[j] * low, s.wu[j] * up
+        room.low[j], room.up[j] = low, up
+        room.by_low[j], room.by_up[j] = by_low, by_up
+        work[slots + j] = SLIGHT + by_low + by_up
     for i in range(p.unequal):
-        inverse.g[i] = 1.0 / s.g[i]
-    for j in range(s.x.size):
-        work[slots + p.place[j]] = SLIGHT + s.wl[j] * inverse.low[j] + s.wu[j] * inverse.up[j]
-    for i in range(p.summed):
-        t = s.v[i] * inverse.g[i]
-        for e in range(k.sums_start[i], k.sums_start[i + 1]):
-            work[k.sums_at[e]] += t * k.sums_by[e]
+        room.g[i] = 1.0 / s.g[i]
+        room.by_g[i] = s.v[i] * room.g[i]
     for i in range(p.summed, p.bound.size):
         t = SLIGHT + s.g[i] / s.v[i] if i < p.unequal else SLIGHT
         work[slots + p.row_place[i - p.summed]] = -t
+    for i in range(p.summed):
+        t = room.by_g[i]
+        for e in range(k.sums_start[i], k.sums_start[i + 1]):
+            work[k.sums_at[e]] += t * k.sums_by[e]
+    for j in range(s.x.size):
+        k.own[j] = work[slots + j]
 
 
 @njit(cache=True, error_model="numpy")
@@ -274,53 +310,56 @@ def residuals(p: Programme, s: State, rd: Floats, rp: Floats) -> tuple[float, fl
 
 @njit(cache=True, error_model="numpy")
 def _direction(
-    p: Programme, k: Pattern, s: State, inverse: Inverse, work: Floats, rd: Floats, rp: Floats, mu: float,
-    second: State, r: Floats, d: State,
+    p: Programme, k: Pattern, s: State, room: Room, work: Floats, rd: Floats, rp: Floats, mu: float,
+    second: Step, d: Step,
 ) -> None:  # fmt: skip
     """Newton step d towards slack x multiplier = mu - second."""
-    n, mi = s.x.size, p.unequal
+    n, mi, r = s.x.size, p.unequal, d.x
     for j in range(n):
-        a = (p.has_low[j] * mu - second.wl[j]) * inverse.low[j] - s.wl[j]
-        b = (p.has_up[j] * mu - second.wu[j]) * inverse.up[j] - s.wu[j]
+        a = (mu - second.wl[j]) * room.low[j] - s.wl[j]
+        b = (mu - second.wu[j]) * room.up[j] - s.wu[j]
         d.wl[j], d.wu[j] = a, b
-        r[p.place[j]] = a - b - rd[j]
+        r[j] = a - b - rd[j]
     for i in range(mi):
-        d.v[i] = (mu - second.v[i]) * inverse.g[i] - s.v[i]
-    for i in range(p.summed):
-        a = d.v[i] - s.v[i] * inverse.g[i] * rp[i]
-        for e in range(p.start[i], p.start[i + 1]):
-            r[p.place[p.column[e]]] += p.value[e] * a
+        d.v[i] = (mu - second.v[i]) * room.g[i] - s.v[i]
     for i in range(p.summed, p.bound.size):
         a = d.v[i] * s.g[i] / s.v[i] if i < mi else 0.0
         r[p.row_place[i - p.summed]] = a - rp[i]
+    for i in range(p.summed):
+        a = d.v[i] - room.by_g[i] * rp[i]
+        for e in range(p.start[i], p.start[i + 1]):
+            r[p.column[e]] += p.value[e] * a
     substitute(k, work, r)
+    for i in range(p.summed, p.bound.size):
+        at = p.row_place[i - p.summed]
+        if i < mi:
+            d.v[i] = -r[at]
+        else:
+            d.y[i - mi] = -r[at]
+        r[at] = 0.0
     for j in range(n):
-        d.x[j] = r[p.place[j]]
-    for j in range(n):
-        d.wl[j] -= s.wl[j] * inverse.low[j] * d.x[j]
-        d.wu[j] += s.wu[j] * inverse.up[j] * d.x[j]
+        d.wl[j] -= room.by_low[j] * r[j]
+        d.wu[j] += room.by_up[j] * r[j]
     for i in range(mi):
         a = rp[i]
         for e in range(p.start[i], p.start[i + 1]):
-            a += p.value[e] * d.x[p.column[e]]
+            a += p.value[e] * r[p.column[e]]
         d.g[i] = a
-    for i in range(mi):
-        d.v[i] -= s.v[i] * inverse.g[i] * d.g[i]
-    for i in range(mi, p.bound.size):
-        d.y[i - mi] = -r[p.row_place[i - p.summed]]
+        if i < p.summed:
+            d.v[i] -= room.by_g[i] * a
 
 
 @njit(cache=True, error_model="numpy")
-def _steps(p: Programme, s: State, inverse: Inverse, d: State) -> tuple[float, float, float, float, float]:
+def _steps(p: Programme, s: State, room: Room, d: Step) -> tuple[float, float, float, float, float]:
     """Longest primal and dual steps that stay inside, and sums of complementarity by step:
     slack x multiplier after steps (a, b) = now + a first + b second + a b third."""
     one, two, three, primal, dual = 0.0, 0.0, 0.0, 1e-30, 1e-30
     for j in range(s.x.size):
         dx, dl, du = d.x[j], d.wl[j], d.wu[j]
         one += dx * (s.wl[j] - s.wu[j])
-        two += p.has_low[j] * (s.x[j] - p.low[j]) * dl + p.has_up[j] * (p.up[j] - s.x[j]) * du
+        two += p.has_low[j] * s.sl[j] * dl + p.has_up[j] * s.su[j] * du
         three += dx * (dl - du)
-        primal = max(primal, -dx * inverse.low[j], dx * inverse.up[j])
+        primal = max(primal, -dx * room.low[j], dx * room.up[j])
         if -dl > dual * s.wl[j]:
             dual = -dl / s.wl[j] if p.has_low[j] > 0 else dual
         if -du > dual * s.wu[j]:
@@ -330,7 +369,7 @@ def _steps(p: Programme, s: State, inverse: Inverse, d: State) -> tuple[float, f
         one += dg * s.v[i]
         two += s.g[i] * dv
         three += dg * dv
-        primal = max(primal, -dg * inverse.g[i])
+        primal = max(primal, -dg * room.g[i])
         if -dv > dual * s.v[i]:
             dual = -dv / s.v[i]
     return 1.0 / primal, 1.0 / dual, one, two, three
@@ -341,16 +380,19 @@ def _total(p: Programme, s: State) -> float:
     """Sum of slack x multiplier."""
     total = 0.0
     for j in range(s.x.size):
-        total += p.has_low[j] * s.wl[j] * (s.x[j] - p.low[j]) + p.has_up[j] * s.wu[j] * (p.up[j] - s.x[j])
+        total += p.has_low[j] * s.wl[j] * s.sl[j] + p.has_up[j] * s.wu[j] * s.su[j]
     for i in range(p.unequal):
         total += s.g[i] * s.v[i]
     return total
 
 
 @njit(cache=True, error_model="numpy")
-def _move(s: State, d: State, primal: float, dual: float) -> None:
+def _move(s: State, d: Step, primal: float, dual: float) -> None:
     for j in range(s.x.size):
-        s.x[j] += primal * d.x[j]
+        a = primal * d.x[j]
+        s.x[j] += a
+        s.sl[j] += a
+        s.su[j] -= a
         s.wl[j] += dual * d.wl[j]
         s.wu[j] += dual * d.wu[j]
     for i in range(s.g.size):
@@ -364,10 +406,10 @@ def _move(s: State, d: State, primal: float, dual: float) -> None:
 def _nearest(p: Programme, k: Pattern, x: Floats, width: Floats) -> None:
     """Move x by least squares, weighted by the widths, onto the equations."""
     slots = k.below.size
-    work, r = np.zeros(slots + k.first.size - 1), np.zeros(k.first.size - 1)
+    work, r = np.zeros(slots + x.size), np.zeros(x.size)
     work[:slots] = k.fixed
     for j in range(x.size):
-        work[slots + p.place[j]] = 1.0 / max(width[j], 1e-3) ** 2
+        work[slots + j] = 1.0 / max(width[j], 1e-3) ** 2
     for i in range(p.summed, p.bound.size):
         work[slots + p.row_place[i - p.summed]] = -1e6 if i < p.unequal else -SLIGHT
     for i in range(p.unequal, p.bound.size):
@@ -375,10 +417,13 @@ def _nearest(p: Programme, k: Pattern, x: Floats, width: Floats) -> None:
         for e in range(p.start[i], p.start[i + 1]):
             a -= p.value[e] * x[p.column[e]]
         r[p.row_place[i - p.summed]] = a
+    k.own[:] = work[slots:]
     factorise(k, work)
     substitute(k, work, r)
     for j in range(x.size):
-        x[j] += r[p.place[j]]
+        x[j] += r[j]
+    for i in range(p.row_place.size):
+        x[p.row_place[i]] = 0.0
 
 
 @njit(cache=True, error_model="numpy")
@@ -409,25 +454,32 @@ def begin(p: Programme, k: Pattern, tune: Floats) -> State:
         v[i] = tune[2] / g[i]
         for e in range(p.start[i], p.start[i + 1]):
             left[p.column[e]] -= p.value[e] * v[i]
+    sl, su = x - p.low, p.up - x
     for j in range(n):
-        wl[j] = p.has_low[j] * (tune[2] / (x[j] - p.low[j]) + tune[5] * max(left[j], 0.0))
-        wu[j] = p.has_up[j] * (tune[2] / (p.up[j] - x[j]) + tune[5] * max(-left[j], 0.0))
-    return State(x, wl, wu, g, v, y)
+        wl[j] = p.has_low[j] * (tune[2] / sl[j] + tune[5] * max(left[j], 0.0))
+        wu[j] = p.has_up[j] * (tune[2] / su[j] + tune[5] * max(-left[j], 0.0))
+    return State(x, sl, su, wl, wu, g, v, y)
 
 
 @njit(cache=True, error_model="numpy")
 def follow(
-    p: Programme, k: Pattern, s: State, most: int, close_gap: float, close_residual: float, trace: Floats
+    p: Programme,
+    k: Pattern,
+    s: State,
+    most: int,
+    close_gap: float,
+    close_dual: float,
+    close_primal: float,
+    trace: Floats,
 ) -> tuple[int, int]:
     """Mehrotra's predictor-corrector from `s` in place. close_gap: sum of complementarity to reach, in the unit of
-    cost; close_residual: greatest primal and dual residual. trace (most + 1, 5): that sum, residuals, steps.
+    cost; close_dual, close_primal: greatest residuals. trace (most + 1, 5): that sum, residuals, steps.
     Returns (DONE, STUCK or SPENT, iterations)."""
     n, mi, m = s.x.size, p.unequal, p.bound.size
-    size = k.first.size - 1
-    work, r, rd, rp = np.empty(k.below.size + size), np.empty(size), np.empty(n), np.empty(m)
-    d = State(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(mi), np.zeros(mi), np.zeros(m - mi))
-    second = State(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(mi), np.zeros(mi), np.zeros(m - mi))
-    inverse = Inverse(np.empty(n), np.empty(n), np.empty(mi))
+    work, rd, rp = np.empty(k.below.size + n), np.empty(n), np.empty(m)
+    d = Step(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(mi), np.zeros(mi), np.zeros(m - mi))
+    second = Step(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(mi), np.zeros(mi), np.zeros(m - mi))
+    room = Room(np.empty(n), np.empty(n), np.empty(mi), np.empty(n), np.empty(n), np.empty(mi))
     pairs = mi + p.has_low.sum() + p.has_up.sum()
     short = 0
     for it in range(most + 1):
@@ -436,17 +488,17 @@ def follow(
         trace[it, 0], trace[it, 1], trace[it, 2] = total, most_d, most_p
         if not (total < 1e30 and most_d < 1e30 and most_p < 1e30):
             return STUCK, it
-        if total <= close_gap and most_d <= close_residual and most_p <= close_residual:
+        if total <= close_gap and most_d <= close_dual and most_p <= close_primal:
             return DONE, it
         if it == most:
             break
-        _load(p, k, s, inverse, work)
-        factorise(k, work)
+        _load(p, k, s, room, work)
+        trace[it, 5] = factorise(k, work)
         second.wl[:] = 0.0
         second.wu[:] = 0.0
         second.v[:] = 0.0
-        _direction(p, k, s, inverse, work, rd, rp, 0.0, second, r, d)
-        primal, dual, one, two, three = _steps(p, s, inverse, d)
+        _direction(p, k, s, room, work, rd, rp, 0.0, second, d)
+        primal, dual, one, two, three = _steps(p, s, room, d)
         a, b = min(primal, 1.0), min(dual, 1.0)
         ahead = total + a * one + b * two + a * b * three
         sigma = min(max(ahead / total, 0.0), 1.0) ** 3
@@ -455,8 +507,8 @@ def follow(
         for i in range(mi):
             second.v[i] = d.g[i] * d.v[i]
         mu = sigma * total / pairs
-        _direction(p, k, s, inverse, work, rd, rp, mu, second, r, d)
-        primal, dual, one, two, three = _steps(p, s, inverse, d)
+        _direction(p, k, s, room, work, rd, rp, mu, second, d)
+        primal, dual, one, two, three = _steps(p, s, room, d)
         primal, dual = min(BACK * primal, 1.0), min(BACK * dual, 1.0)
         trace[it, 3], trace[it, 4] = primal, dual
         short = short + 1 if max(primal, dual) < 1e-4 else 0

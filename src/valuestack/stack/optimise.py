@@ -274,17 +274,23 @@ def _staged(compiled: Compiled, asked: _Asked, reason: str) -> Schedule | str:
     from ..solve.highs import Solution
     from .relaxed import by_relaxing
     from .relaxed import suits as may_round
-    from .staged import LARGE, by_interior_point, suits
+    from .staged import LARGE, by_directions, by_interior_point, cost_usd, relaxation, suits
 
     if compiled.problem.width < LARGE and asked.method != "fast":
         return f"{reason}; and it is small"
     why = suits(compiled)
     if why is None:
-        found = by_interior_point(compiled, asked.gap)
+        root = relaxation(compiled, asked.gap)
+        found = by_interior_point(compiled, asked.gap, root)
         if not isinstance(found, str):
             x, duals, lower, how = found
             said = f"{how}; the dynamic programme does not take it: {reason}"
             return _schedule(compiled, Solution(x, lower, lower, duals, None), said)
+        set_by = found if isinstance(root, str) else by_directions(compiled, asked.gap, root)
+        if not isinstance(set_by, str):
+            x, duals, lower, how = set_by
+            reached = cost_usd(compiled.problem.arrays(), x) - lower <= asked.gap * max(abs(lower), 1.0)
+            return _schedule(compiled, Solution(x, lower, lower, duals, None, reached), how)
         why = found
     elif may_round(compiled) is None:
         share = 1.0 if asked.gap >= ROUGH else 0.5  # below that gap the general solver has its turn, too

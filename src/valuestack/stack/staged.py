@@ -9,14 +9,22 @@ is asked, with the reason.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..flows import Store
 from ..solve.problem import Arrays, Floats, Ints
 from .compile import Compiled
 
+if TYPE_CHECKING:
+    from ..solve.interior_point import Answer
+
 LARGE = 6_000  # columns: below, the general solver is quick and ends on a corner
 SHARPER = 0.5  # of the gap asked for: what the interior leaves over is charge and discharge at once
+ROUNDS = 3  # of setting directions
+AT_ONCE = 1e-4  # kW of both charge and discharge that count as both
 NOISE = 1e-8  # of the cost: what rounding may turn between a plan and a bound that meet
 BREACH = 1e-5  # of a row, in its own unit (kW, kWh, K): a hundredth of a watt
 
@@ -40,12 +48,20 @@ def stages(compiled: Compiled) -> Ints:
     )
 
 
-def by_interior_point(compiled: Compiled, gap: float) -> tuple[Floats, Floats, float, str] | str:
-    """(x, row duals, lower bound, how) of a certified plan, or why there is none. gap: of the cost."""
+def relaxation(compiled: Compiled, gap: float) -> Answer | str:
+    """The problem without its integers. gap: of the cost, before what is left between plan and bound by repair."""
     from ..solve.interior_point import solve
 
+    return solve(compiled.problem.arrays(), stages(compiled), gap=SHARPER * gap)
+
+
+def by_interior_point(
+    compiled: Compiled, gap: float, found: Answer | str | None = None
+) -> tuple[Floats, Floats, float, str] | str:
+    """(x, row duals, lower bound, how) of a certified plan, or why there is none. gap: of the cost. found: the
+    relaxation, where it is known already."""
     arrays = compiled.problem.arrays()
-    found = solve(arrays, stages(compiled), gap=SHARPER * gap)
+    found = relaxation(compiled, gap) if found is None else found
     if isinstance(found, str):
         return found
     x = tidied(compiled, arrays, found.x)
@@ -65,6 +81,57 @@ def by_interior_point(compiled: Compiled, gap: float) -> tuple[Floats, Floats, f
         f"upper - lower bound {max(off, 0.0):.2g} USD"
     )
     return x, found.row_dual, min(found.lower_bound, usd), how
+
+
+def by_directions(compiled: Compiled, gap: float, root: Answer) -> tuple[Floats, Floats, float, str] | str:
+    """The same where burning energy pays, so that the relaxation charges and discharges at once: it sets which of the
+    two a store may do there, and the plan under that is held to the relaxation's bound, whatever the gap is then."""
+    from ..solve.interior_point import solve
+
+    arrays, at = compiled.problem.arrays(), stages(compiled)
+    fixed, found = arrays, root
+    x: Floats | str = "no direction was left to set"
+    best: tuple[Floats, Floats, float] | None = None
+    for _ in range(ROUNDS):
+        fixed, told = _one_way(compiled, fixed, found.x)
+        if not told:
+            break
+        again = solve(fixed, at, gap=SHARPER * gap)
+        if isinstance(again, str):
+            x = again
+            break
+        found, x = again, tidied(compiled, arrays, again.x)
+        if not isinstance(x, str) and (best is None or cost_usd(arrays, x) < best[2]):
+            best = x, found.row_dual, cost_usd(arrays, x)
+    if best is None:
+        return str(x)
+    x, duals, usd = best
+    off = usd - root.lower_bound
+    if off < -NOISE * max(abs(usd), 1.0):
+        return f"the interior point's bound stands {-off:.3g} USD above its own plan, so it is none"
+    how = (
+        "interior point, a direction set for each store where its relaxation charges and discharges at once; "
+        f"upper - lower bound {max(off, 0.0):.2f} USD, {max(off, 0.0) / max(abs(usd), 1.0):.1e} of the cost"
+    )
+    return x, duals, min(root.lower_bound, usd), how
+
+
+def _one_way(compiled: Compiled, a: Arrays, x: Floats) -> tuple[Arrays, int]:
+    """The problem with the lesser of charge and discharge shut where a plan does both; how often that was."""
+    upper, told = a.upper.copy(), 0
+    for part in compiled.parts.values():
+        o = part.offer
+        if not isinstance(o, Store) or not o.exclusive or part.charge is None or part.discharge is None:
+            continue
+        if o.wear_segments or o.loss_pieces:
+            continue
+        c, d = part.charge.col, part.discharge.col
+        both = np.minimum(x[c], x[d]) > AT_ONCE
+        shut = np.where(x[c] >= x[d], d, c)[both]
+        shut = shut[a.lower[shut] <= 0.0]
+        upper[shut] = 0.0
+        told += int(shut.size)
+    return replace(a, upper=upper), told
 
 
 def cost_usd(a: Arrays, x: Floats) -> float:
