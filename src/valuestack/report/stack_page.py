@@ -72,7 +72,7 @@ def conflicts(study: Study) -> Section | None:
                 table(
                     tables.of_rows(clash_rows(found)),
                     f"Conflicts before solving{tail}",
-                    "Each requirement by itself, against the most that the assets could do for it whatever else is asked.",
+                    "Each requirement by itself, against the most that the assets could do for it, nothing else asked.",
                 )
             )
         if relaxed:
@@ -80,8 +80,8 @@ def conflicts(study: Study) -> Section | None:
                 table(
                     tables.of_rows(relaxed_rows(relaxed)),
                     f"What gave way in the plan{tail}, dearest first",
-                    "No plan meets every limit, so limits give way at a stated price, resilience and the interconnection "
-                    "last. The price says who yields first; it is no money, and in no sum of this page.",
+                    "No plan meets every limit, so limits give way at a stated price, resilience and the "
+                    "interconnection last. The price says who yields first; it is no money, and in no sum here.",
                 )
             )
         elif found:
@@ -237,7 +237,7 @@ def _within(s: Subset) -> str:
     """How far the plan may be from the best."""
     bent = f"; limits that gave way: {s.relaxed}" if s.relaxed else ""
     if s.gap_frac is None or s.gap_usd is None:
-        return f"not known: the plan of {s.plan_of}{bent}"
+        return f"not known: {s.plan_of}{bent}"
     return f"{s.gap_frac:.0e}, {show_usd(s.gap_usd)}{bent}"
 
 
@@ -283,11 +283,21 @@ def _layers(stack: Stack) -> Section:
 
 def _shares(stack: Stack) -> Section:
     words = (
-        "Each layer's share is the mean of what it adds over all orders in which the layers could join (Shapley), and the "
-        "shares sum to the whole. Each is made of the layer's own items and of what its being in the plan moves in the "
-        "items of others; the parts sum to the share to the cent. USD over the span of the data."
+        "Each layer's share is the mean of what it adds over all orders in which the layers could join (Shapley), and "
+        "the shares sum to the whole. Each is made of the layer's own items and of what its being in the plan moves in "
+        "the items of others; the parts sum to the share to the cent. USD over the span of the data."
     )
-    return Section("shares", "Of what each layer's share is made", (text(words), table(share_table(stack))))
+    parts: list[Part] = [text(words), table(share_table(stack))]
+    loose = [s.name for s in stack.subsets.values() if s.plan_of]
+    if loose:
+        parts.append(
+            Part(
+                "note",
+                text=f"Time ran out before {', '.join(loose)} had a plan of their own; what stands for it is worth "
+                "less than the best, so the shares are rougher than their cents. Raise study.time_limit_s.",
+            )
+        )
+    return Section("shares", "Of what each layer's share is made", tuple(parts))
 
 
 def _cycling(stack: Stack) -> list[Section]:
@@ -314,7 +324,7 @@ def _cycling(stack: Stack) -> list[Section]:
                     c.wear_usd / stack.span_y,
                     c.own_per_y,
                 ),
-                "What one more cycle a year earns and wears (left), and what all of them do against the fewest (right); "
+                "What one more cycle a year earns and wears (left), what all of them do against the fewest (right); "
                 "planned at several wear prices with the future known, by the plans' own prices.",
             ),
             table(cycle_table(stack, c), f"Cycles of {name}", folded=True),

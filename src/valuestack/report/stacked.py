@@ -54,8 +54,8 @@ class Subset:
     by_stream: settled USD over the span by (layer, stream), the bill as its saving against before.
     operation_usd: wear, fuel and starts, <= 0; wear_usd: the wear in it, no cash in the span. by_item: the same money
     by (layer, stream, item). gap_usd, gap_frac: how far its plans may be from the best ones, None where that is not
-    known; proved: within the gap that was asked for. relaxed: limits that gave way. plan_of: the set whose plan stands
-    for this one, where time ran out before it had its own.
+    known; proved: within the gap that was asked for. relaxed: limits that gave way. plan_of: what stands for its
+    plan, where time ran out before it had its own.
     """
 
     layers: tuple[int, ...]

@@ -17,11 +17,12 @@ import numpy as np
 
 from ...dispatch import Record
 from ...errors import SolverError
-from ...flows import Offer, Store, Unit
+from ...flows import Given, Offer, Store, Unit
 from ...ledger import Entry, Ledger
 from ...report.result import WarrantyUse, Wear
 from ...site.files import policy_class
 from ...site.site import Site
+from ...terms import Claim, Limit
 from .budget import LEAST_S
 from .meters import Ready, Step, quiet
 
@@ -69,6 +70,7 @@ def bound_run(
     time_limit_s: float = TIME_LIMIT_S,
     most_s: float = inf,
     relax: Prices | None = None,
+    engines_off: bool = False,
     progress: Step = quiet,
 ) -> Run:
     """Perfect foresight over the whole span of one meter.
@@ -77,12 +79,16 @@ def bound_run(
     until they agree within 5 %. price_usd_per_kwh: prices by store, instead of the assets' own first guess. terms:
     what is asked, the tariff's by default. gap, time_limit_s (of all rounds together): where integers rule; a plan
     that is not proven within them says so. most_s: what may be spent where there is no plan at all in that time.
-    relax: prices at which limits give way where no plan meets them all; none = InfeasibleError.
+    relax: prices at which limits give way where no plan meets them all; none = InfeasibleError. engines_off: engines
+    stay off while the grid is there, so that no switch is left of them; the bound is then that of such plans alone.
     """
     from ...stack.optimise import optimise
 
     offers = offers_of(m)
     terms = terms_of(m) if terms is None else terms
+    if engines_off:
+        idle = {o.name: np.zeros(m.timeline.n) for o in offers if isinstance(o, Unit)}
+        offers, terms = held_at(offers, terms, idle)
     if gap is None:
         gap = SWITCHED_GAP if any(isinstance(o, Unit) for o in offers) else 1e-6
     prices = {o.name: o.wear_usd_per_kwh for o in offers if isinstance(o, Store) and not o.wear_segments}
@@ -143,6 +149,24 @@ def bound_run(
         prices = _next_prices(prices, wear, n)
     assert best is not None
     return best[1]
+
+
+def held_at(
+    offers: Sequence[Offer], terms: Sequence[Any], power_kw: Mapping[str, Any]
+) -> tuple[list[Offer], list[Any]]:
+    """Offers and terms once some assets are no decision any more: their own limits are theirs, and awards that they
+    alone could hold fall away. power_kw: load sign, (n,) by name."""
+    held: list[Offer] = [Given(o.name, power_kw[o.name]) if o.name in power_kw else o for o in offers]
+    return held, [t for t in (_beside(t, power_kw) for t in terms) if t is not None]
+
+
+def _beside(t: Any, fixed: Mapping[str, Any]) -> Any:
+    if isinstance(t, Limit) and t.measure.asset in fixed:
+        return None
+    if isinstance(t, Claim) and set(t.eligible) & set(fixed):
+        left = tuple(n for n in t.eligible if n not in fixed)
+        return replace(t, eligible=left) if left else None
+    return t
 
 
 def _next_prices(prices: Mapping[str, float], wear: Mapping[str, Wear], n: int) -> dict[str, float]:

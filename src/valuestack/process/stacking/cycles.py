@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import ValuestackError
-from ...flows import Given, Offer, Store, Unit
-from ...terms import Claim, Limit, Term
+from ...flows import Offer, Store, Unit
+from ...terms import Term
 from .budget import LEAST_S, Budget
-from .cases import Run, offers_of
+from .cases import Run, held_at, offers_of
 from .meters import Step
 
 if TYPE_CHECKING:
@@ -68,26 +68,15 @@ def asked(p: Placed, run: Run) -> tuple[list[Offer], list[Term], tuple[str, ...]
     everything = (*m.existing, *m.new)
     view = m.view(everything, p.streams)
     terms: list[Term] = [*m.stream.terms(view), *(t for s in p.streams for t in s.terms(view))]
-    offers: list[Offer] = []
-    fixed: list[str] = []
-    for o in offers_of(m):
-        if isinstance(o, Store) and o.name in run.wear:
-            o = replace(o, wear_usd_per_kwh=run.wear[o.name].price_usd_per_kwh)
-        elif isinstance(o, Unit):
-            fixed.append(o.name)
-            o = Given(o.name, np.asarray(run.record.asset_kw[o.name], dtype=float))
-        offers.append(o)
-    if not fixed:
+    offers: list[Offer] = [
+        replace(o, wear_usd_per_kwh=run.wear[o.name].price_usd_per_kwh)
+        if isinstance(o, Store) and o.name in run.wear
+        else o
+        for o in offers_of(m)
+    ]
+    engines = [o.name for o in offers if isinstance(o, Unit)]
+    if not engines:
         return offers, terms, ()
-    kept = [t for t in (_beside(t, fixed) for t in terms) if t is not None]
-    return offers, kept, (f"{', '.join(fixed)} as in the plan of all layers",)
-
-
-def _beside(t: Term, fixed: Sequence[str]) -> Any:
-    """A term once some assets are no decision: their own limits are met, their awards are kept apart."""
-    if isinstance(t, Limit) and t.measure.asset in fixed:
-        return None
-    if isinstance(t, Claim) and set(t.eligible) & set(fixed):
-        left = tuple(n for n in t.eligible if n not in fixed)
-        return replace(t, eligible=left) if left else None
-    return t
+    as_run = {name: np.asarray(run.record.asset_kw[name], dtype=float) for name in engines}
+    held, left = held_at(offers, terms, as_run)
+    return held, left, (f"{', '.join(engines)} as in the plan of all layers",)

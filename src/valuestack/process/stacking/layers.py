@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from itertools import combinations
 from math import fsum, inf
 from typing import Any
@@ -151,11 +152,13 @@ def stacked(
     lenient: bool = False,
     known: dict[Asked, Run] | None = None,
     budget: Budget | None = None,
+    curves: bool = True,
     progress: Step = quiet,
 ) -> Stack:
     """Every set of layers of a site planned, settled and compared. before: the case without assets; prices: wear
     price by store, from the bound of layer 1. known: plans by what was asked of them, read and added to: sets that
-    ask the same (a layer whose streams only settle asks nothing) are planned once."""
+    ask the same (a layer whose streams only settle asks nothing) are planned once. curves: also what one more cycle a
+    year of each store earns."""
     known = {} if known is None else known
     budget = Budget(site.written.study.time_limit_s) if budget is None else budget
     budget.start()
@@ -197,7 +200,7 @@ def stacked(
     )
     found = replace(
         found,
-        cycling=cycles.of_stores(at, whole, budget, progress),
+        cycling=cycles.of_stores(at, whole, budget, progress) if curves else {},
         findings=tuple(_findings(at, found)),
     )
     extra = rooms(at, whole)
@@ -292,11 +295,11 @@ def asked_of(p: Placed, layers: Key, stating: Sequence[Any]) -> Asked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Planned:
-    """A plan of one meter for a set of layers. of: the larger set whose plan it is, where time ran out."""
+    """A plan of one meter for a set of layers. of: whose plan it is, where time ran out before it had its own."""
 
     run: Run
     layers: Key
-    of: Key = ()
+    of: str = ""
 
 
 def _run(
@@ -313,36 +316,63 @@ def _run(
     view = m.view((*m.existing, *m.new), p.streams)
     by_stream = [(s, list(s.terms(view))) for s in streams]
     asked = asked_of(p, layers, [s for s, terms in by_stream if terms])
-    of: Key = ()
     if asked not in known:
         tariff = m.stream.terms(view)
         if 1 not in layers:
             tariff = [_hint(t) for t in tariff if isinstance(t, Payment) and t.over != "max"]
+        ask = partial(
+            bound_run,
+            m,
+            rounds=rounds,
+            price_usd_per_kwh=prices,
+            terms=[*tariff, *(t for _, terms in by_stream for t in terms)],
+            gap=GAP,
+            time_limit_s=budget.of_set_s(1.0 if larger else WHOLE),
+            relax=BEND,
+            progress=progress,
+        )
         try:
-            known[asked] = bound_run(
-                m,
-                rounds=rounds,
-                price_usd_per_kwh=prices,
-                terms=[*tariff, *(t for _, terms in by_stream for t in terms)],
-                gap=GAP,
-                time_limit_s=budget.of_set_s(1.0 if larger else WHOLE),
-                most_s=0.0 if larger else inf,  # a larger set's plan stands in for want of one
-                relax=BEND,
-                progress=progress,
-            )
+            known[asked] = ask(most_s=0.0 if larger else inf)  # where there are larger sets, others stand in
         except SolverError as e:
-            if not larger:
+            found = _stand_in(p, streams, layers, larger, ask)
+            if found is None:
                 raise SolverError(
                     f"{m.name}: no plan of all layers at all in its part of study.time_limit_s = {budget.whole_s:g}; "
                     f"raise it ({e})"
                 ) from e
-            # A plan of more layers keeps every limit of fewer: it stands, and that it is not the best is said.
-            of = min(larger, key=lambda r: len(r.layers)).layers
-            run = next(r.run for r in larger if r.layers == of)
             budget.sets -= 1
-            return _Planned(_of_streams(run, streams, m), layers, of)
+            return found
     budget.sets -= 1
     return _Planned(_of_streams(known[asked], streams, m), layers)
+
+
+def _stand_in(
+    p: Placed, streams: Sequence[Any], layers: Key, larger: Sequence[_Planned], ask: Any
+) -> _Planned | None:
+    """The best plan at hand for a set that has none of its own in time: that of a larger set, which keeps every limit
+    of this one, or one without engines. That it is not the best is said."""
+    m = p.ready
+    found = [
+        _Planned(_of_streams(r.run, streams, m), layers, f"the plan of {_name(r.layers)}")
+        for r in larger
+        if not r.of
+    ]
+    try:
+        run = ask(most_s=0.0, engines_off=True)
+        found.append(_Planned(_of_streams(run, streams, m), layers, "a plan without engines"))
+    except SolverError:
+        pass
+
+    def usd(r: _Planned) -> float:
+        record = r.run.record
+        bill = m.settle(record.net_kw, record.net_kvar).total_usd if 1 in layers else 0.0
+        return r.run.services.total_usd + r.run.operation.total_usd - bill
+
+    return max(found, key=usd, default=None)
+
+
+def _name(layers: Key) -> str:
+    return Subset(layers, {}, 0.0).name
 
 
 def _of_streams(run: Run, streams: Sequence[Any], m: Ready) -> Run:
@@ -375,7 +405,7 @@ def _settled(at: Sequence[Placed], planned: Sequence[_Planned], layers: Key, bef
         if layer:
             by_stream.setdefault((layer, stream), []).extend(usd)
     plans = [r.plan for r in runs if r.plan is not None]
-    other = next((r.of for r in planned if r.of), ())
+    other = next((r.of for r in planned if r.of), "")
     gap = None if other else fsum(max(0.0, p.gap_usd) for p in plans)
     cost = max(fsum(abs(p.objective_usd) for p in plans), 1.0)
     return Subset(
@@ -388,7 +418,7 @@ def _settled(at: Sequence[Placed], planned: Sequence[_Planned], layers: Key, bef
         gap_frac=None if gap is None else gap / cost,
         proved=not other and all(p.proved for p in plans),
         relaxed=sum(len(relaxed_of(r)) for r in runs),
-        plan_of=Subset(other, {}, 0.0).name if other else "",
+        plan_of=other,
     )
 
 
@@ -485,5 +515,5 @@ def _findings(at: Sequence[Placed], found: Stack) -> list[Finding]:
 def gap_of(s: Subset) -> str:
     """'layers 1 + 3 2.1e-03 (1,234 USD)': how far a set's plan may be from the best."""
     if s.gap_usd is None or s.gap_frac is None:
-        return f"{s.name} not known, the plan of {s.plan_of} stands for it"
+        return f"{s.name} not known, {s.plan_of} stands for it"
     return f"{s.name} {s.gap_frac:.1e} ({s.gap_usd:,.0f} USD)"

@@ -65,7 +65,8 @@ def _row(stream: Any, entries: Sequence[Entry], years: float) -> dict[str, Any] 
 def break_even(entries: Sequence[Entry], years: float) -> tuple[float | None, str, float | None]:
     """(units served a year, their unit, units a year from which the stream pays for its cost) of a settled span.
 
-    kWh and kW h are told in MWh and MW h, kW that are paid for by the month or the call as their mean. None where nothing is earned; inf where a unit earns less than it costs.
+    kWh and kW h are told in MWh and MW h, kW that are paid for by the month or the call as their mean. None where
+    nothing is earned; inf where a unit earns less than it costs.
     """
     income = [e for e in entries if e.usd > 0 and e.quantity > 0 and not e.item.startswith(COST)]
     if not income:

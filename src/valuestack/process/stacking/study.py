@@ -148,6 +148,7 @@ def _stacks(
                 lenient=then is not None,
                 known=known,
                 budget=budget,
+                curves=as_of == day,
                 progress=step,
             )
 

@@ -82,8 +82,8 @@ class CarbonReport:
             change = (a.location_kg - self.before.location_kg) / KG_PER_T / self.years
             out.append(
                 f"Scope 2 by location is {a.location_kg / KG_PER_T / self.years:,.1f} t CO2e a year, {change:+,.1f} t "
-                "against the load without assets: energy drawn at the average factor of the grid. It is an inventory, not what the plan "
-                "changes."
+                "against the load without assets: energy drawn at the average factor of the grid. It is an inventory, "
+                "not what the plan changes."
             )
         else:
             out.append("No average factor is given, so scope 2 by location is not counted.")

@@ -78,8 +78,8 @@ class MatchedReport:
         share = self.found.matched_frac
         told = "" if np.isnan(share) else f", {share:.1%} of what the buyer wants"
         return (
-            f"{direct + stored:,.1f} MWh a year are delivered in the hours agreed{told}: {direct:,.1f} MWh as generated "
-            f"and {stored:,.1f} MWh from storage, first in first out.",
+            f"{direct + stored:,.1f} MWh a year are delivered in the hours agreed{told}: {direct:,.1f} MWh as "
+            f"generated and {stored:,.1f} MWh from storage, first in first out.",
         )
 
     def to_dict(self) -> dict[str, Any]:
