@@ -611,6 +611,7 @@ def size(
         head=(*case.m.head, *_short(case.span_y)),
         assumptions=_assumptions(case, assets, notes, vendors),
         findings=_findings(case, (*alone, *quoted), both, vendors),
+        reopt=_reopt(case, optimum),
         seconds=clock.laps,
     )
 
@@ -1069,6 +1070,29 @@ def _asked(case: _Case, chosen: Outcome) -> list[tuple[str, Any]]:
             found = rules(case.m.timeline)
             out.append((f"{s.name} ({found.label})", found))
     return out
+
+
+def _reopt(case: _Case, o: Outcome) -> dict[str, dict[str, Any]] | None:
+    """Shared outputs of the optimum under REopt's names, its series left out; None where nothing is bought."""
+    if o.flow is None or o.run is None:
+        return None
+    from ...finance.reopt_outputs import reopt_outputs
+
+    m, record = case.m, o.run.record
+    found = reopt_outputs(
+        o.flow,
+        m.settle(record.net_kw, record.net_kvar).ledger,
+        m.settle(m.before_kw, m.load_kvar).ledger,
+        record,
+        sizes=o.sizes,
+        generators={
+            a.name: {"pv": "PV", "generator": "Generator"}[a.kind] for a in o.assets if a.kind in _MADE
+        },
+    )
+    return {k: {n: v for n, v in part.items() if not isinstance(v, list)} for k, part in found.items()}
+
+
+_MADE = ("pv", "generator")
 
 
 # --- words -----------------------------------------------------------------------------------------------

@@ -188,3 +188,9 @@ def test_a_site_without_anything_to_size_is_told_so() -> None:
     ]
     with pytest.raises(InputError):
         size(out)
+
+
+def test_the_optimum_reads_under_reopts_names(found: Sizing) -> None:
+    assert found.reopt is not None and found.optimum is not None
+    assert found.reopt["Financial"]["npv"] == found.optimum.npv_usd
+    assert found.reopt["ElectricStorage"]["size_kwh"] == found.optimum.sizes["battery"]["kwh"]
