@@ -216,16 +216,10 @@ def _walked(
 ) -> tuple[Floats, Floats]:
     """Power and energy (n,) of a walk that gives up charge, as far as `room` allows, where it would hold more than
     was planned."""
+    from .staged_kernel import walk
+
+    power, stored = power.copy(), np.empty(power.size)
+    keep = (1.0 - o.loss_frac_per_h) ** step_h
     ec, ed = o.charge_efficiency_frac, o.discharge_efficiency_frac
-    keep, now = (1.0 - o.loss_frac_per_h) ** step_h, o.energy_start_kwh
-    powers, stored = power.tolist(), []
-    for k, (extra, top, most) in enumerate(zip(other_kw.tolist(), planned.tolist(), room.tolist())):
-        p = powers[k]
-        share = ec if p > 0 else 1.0 / ed
-        now = now * keep + (p * share + extra) * step_h
-        if now > top:
-            cut = min((now - top) / (share * step_h), most)
-            powers[k] = p - cut
-            now -= cut * share * step_h
-        stored.append(now)
-    return np.array(powers), np.array(stored)
+    walk(power, np.asarray(other_kw), planned, room, o.energy_start_kwh, ec, ed, keep, step_h, stored)
+    return power, stored
