@@ -93,6 +93,18 @@ def test_tables_are_whole_and_follow_their_method(row: dict[str, object]) -> Non
         left -= by_hand
 
 
+@pytest.mark.parametrize(
+    ("years", "percent"),
+    [
+        (5, (20.00, 32.00, 19.20, 11.52, 11.52, 5.76)),
+        (7, (14.29, 24.49, 17.49, 12.49, 8.93, 8.92, 8.93, 4.46)),
+    ],
+)
+def test_the_published_half_year_tables(years: int, percent: tuple[float, ...]) -> None:
+    """IRS Publication 946, appendix A, table A-1 (general depreciation system, half-year convention)."""
+    assert [100 * share for share in macrs(years)] == pytest.approx(percent)
+
+
 def test_worked_credit_and_depreciation() -> None:
     """A published example: $500,000 system, 26 % credit: basis 435,000; at 31 % depreciation saves 134,850 in all.
     The other: $100,000 and 26 %: basis 87,000, all of it in year 1 under 100 % bonus."""

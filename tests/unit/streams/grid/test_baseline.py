@@ -41,6 +41,7 @@ def rule(**parts: object) -> Baseline:
 
 
 def test_high_4_of_5_drops_the_lowest_weekday_and_shifts_by_the_morning() -> None:
+    """PJM Manual 11 section 10.4 (as recollected; the product file marks it unverified): symmetric additive."""
     # Weekdays before Monday 10 June (day 7): 3-7 June at 100, 110, 60, 120, 130 -> drop 60, mean 115.
     levels = [100.0, 110, 60, 120, 130, 900, 900, 140, *[100.0] * 34]
     net = flat_days(levels)
@@ -65,6 +66,7 @@ def test_weekend_uses_weekend_days() -> None:
 
 
 def test_same_day_3_and_2_as_in_the_worked_example() -> None:
+    """PJM's example of the rule (rtowww.com/23098): hours ending 13-17 are compared with 9-11 and 19-20."""
     # Event hours ending 13-17 = 12:00-17:00; before: hours ending 9-11; after: hours ending 19-20.
     net = np.arange(TIME.n, dtype=float) % 24 + 1  # the value is its own hour ending
     result = Ruler(TIME, net).baseline(load_baseline("pjm-same-day-3-2"), at(3, 12, 5))
@@ -72,6 +74,7 @@ def test_same_day_3_and_2_as_in_the_worked_example() -> None:
 
 
 def test_ratio_adjustment_is_capped_at_20_percent() -> None:
+    """CAISO Baseline Accuracy Work Group, draft of 2017: "10 of 10 with a 20 % same day adjustment"."""
     levels = [100.0] * 42
     levels[14] = 150.0
     result = Ruler(TIME, flat_days(levels)).baseline(load_baseline("caiso-10-of-10"), at(14, 16))

@@ -41,6 +41,7 @@ def naive(signal: np.ndarray, response: np.ndarray) -> tuple[float, float, float
 
 
 def test_perfect_tracking_scores_one_and_half_the_amplitude_loses_half_the_precision() -> None:
+    """Parts and their mean as PJM Manual 12 section 4.5.6 defined them: accuracy, delay, precision."""
     s = walk(1)
     assert classic(s, s).score_frac == pytest.approx(1.0)
     half = classic(s, 0.5 * s)
@@ -49,6 +50,7 @@ def test_perfect_tracking_scores_one_and_half_the_amplitude_loses_half_the_preci
 
 
 def test_ten_seconds_are_free_and_a_minute_costs_a_sixth_of_the_delay_score() -> None:
+    """PJM Manual 12 section 4.5.6: |delay - 5 min| / 5 min with 10 s of latency free; 60 s late is 1 - 50/300."""
     s = np.random.default_rng(3).uniform(-1, 1, 400)  # white: only the true delay fits
     assert classic(s[1:], s[:-1]).delay_frac == pytest.approx(1.0, abs=1e-3)
     late = classic(s[6:], s[:-6])
