@@ -41,6 +41,7 @@ PLAIN = {
     "realised",
     "bound",
     "limit",
+    "used",
     "used_per_y",
     "rows",
     "row",

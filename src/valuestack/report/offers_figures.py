@@ -40,7 +40,7 @@ def shares(rows: Sequence[tuple[str, Mapping[str, float]]]) -> str:
         for n in dict.fromkeys(k for _, r in rows for k in r)
         if any(abs(r.get(n, 0.0)) > 0.005 for _, r in rows)
     ]
-    with _figure(9.0, 0.55 * len(rows) + 1.3) as (figure, out):
+    with _figure(9.0, 0.55 * len(rows) + 1.5) as (figure, out):
         ax = figure.subplots()
         for row, (_, split) in enumerate(rows):
             right = left = 0.0
@@ -61,7 +61,7 @@ def shares(rows: Sequence[tuple[str, Mapping[str, float]]]) -> str:
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         ax.set_xlabel("USD of each gross dollar")
-        ax.legend(ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.1)
+        ax.legend(ncols=5, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.1)
     return out[0]
 
 

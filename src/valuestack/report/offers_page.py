@@ -66,47 +66,27 @@ def ranking_table(found: Compared) -> Table:
 
 
 def split_table(found: Compared) -> Table:
-    """Who gets what of the gross, USD a year; the last column is their sum, what the market paid."""
-    y, keys = found.span_y, list(BUCKETS)
-    columns = (
-        Column("offer"),
-        Column("commanded by"),
-        *(Column(BUCKETS[k], "usd_cents") for k in keys),
-        Column("sum = gross", "usd_cents"),
-    )
-    rows = tuple(
-        (
-            o.name,
-            WHO[r.dispatcher],
-            *(r.split_usd[k] / y for k in keys),
-            sum(r.split_usd[k] for k in keys) / y,
-        )
-        for o, r in replays(found)
-    )
-    return Table(columns, rows)
+    """Who gets what of the gross, USD a year, a column a replay; the last row is their sum, what the market paid."""
+    y, each = found.span_y, replays(found)
+    columns = (Column("goes to"), *(Column(_title(o, r), "usd_cents") for o, r in each))
+    rows = tuple((what, *(r.split_usd[k] / y for _, r in each)) for k, what in BUCKETS.items())
+    total = ("sum = paid by the market", *(sum(r.split_usd.values()) / y for _, r in each))
+    return Table(columns, (*rows, total), sum_row=True)
 
 
 def damage_table(found: Compared) -> Table:
-    """Bill with the offer less bill without, by cycle."""
-    cycles = list(dict.fromkeys(c for _, r in replays(found) for c in r.damage))
-    columns = (
-        Column("offer"),
-        Column("commanded by"),
-        *(Column(c, "usd") for c in cycles),
-        Column("sum", "usd"),
-        Column("more, were the worst interval a full call", "usd"),
-    )
-    rows = tuple(
-        (
-            o.name,
-            WHO[r.dispatcher],
-            *(r.damage.get(c, 0.0) for c in cycles),
-            sum(r.damage.values()),
-            r.exposed_usd,
-        )
-        for o, r in replays(found)
-    )
-    return Table(columns, rows)
+    """Bill with the offer less bill without, a row a cycle, a column a replay."""
+    each = replays(found)
+    cycles = list(dict.fromkeys(c for _, r in each for c in r.damage))
+    columns = (Column("cycle"), *(Column(_title(o, r), "usd_cents") for o, r in each))
+    rows = [(c, *(r.damage.get(c, 0.0) for _, r in each)) for c in cycles]
+    rows.append(("sum", *(sum(r.damage.values()) for _, r in each)))
+    rows.append(("more, were the worst interval a full call", *(r.exposed_usd for _, r in each)))
+    return Table(columns, tuple(rows))
+
+
+def _title(o: Offered, r: Replay) -> str:
+    return f"{o.name}; {WHO[r.dispatcher]}"
 
 
 def wear_table(found: Compared) -> Table:
@@ -290,7 +270,7 @@ def sections(found: Compared) -> list[Section]:
     y = found.span_y
     by = {o.name: o for o in found.offers}
     order = [(n, r.net_usd / y, by[n].other.net_usd / y if n in by else None) for n, r in found.order]
-    shown = [(o.name, {BUCKETS[k]: v / r.gross_usd for k, v in r.split_usd.items()})
+    shown = [(o.name, {k: v / r.gross_usd for k, v in r.split_usd.items()})
              for o in found.offers for r in (o.ranked,) if r.gross_usd > 0]  # fmt: skip
     cycles = list(dict.fromkeys(c for o in found.offers for c in o.ranked.damage))
     damage = {o.name: [o.ranked.damage.get(c, 0.0) for c in cycles] for o in found.offers}
@@ -329,7 +309,7 @@ def sections(found: Compared) -> list[Section]:
                 ),
                 table(damage_table(found), "Bill with the offer less bill without, USD"),
                 text(
-                    "Settled on what is metered when the signal calls its mean. The last column is what demand charges "
+                    "Settled on what is metered when the signal calls its mean. The last row is what demand charges "
                     "would come to more, were the worst interval of each billing window a full call.",
                     "small",
                 ),

@@ -131,7 +131,7 @@ def owner_run(
     """The plan that is best for the owner under the contracts."""
     m = holding(p, base, offer.covered)
     view = m.view((*m.existing, *m.new), p.streams)
-    others = [s for s in p.streams if s.name not in offer.covered and _free(s, m)]
+    others = [s for s in p.streams if s.name not in offer.covered]
     mine = [contracted_by(offer, s) for s in p.streams if s.name in offer.covered]
     terms = _of_moving(m, [*m.stream.terms(view), *(t for s in (*others, *mine) for t in s.terms(view))])
     paid = {c.asset: c.wear.usd_per_mwh / 1000 for c in offer.contracts if c.asset and c.wear.usd_per_mwh}
@@ -171,12 +171,7 @@ def aggregator_run(
     progress(f"{offer.name}: the counterparty's plan", None)
     gross = _planned(m, [*held, *windows, *first, *_hints(tariff)], theirs, progress)
     awards = gross.plan.awards_kw
-    others = [
-        t
-        for s in p.streams
-        if s.name not in offer.covered and s.layer != 2 and _free(s, m)
-        for t in s.terms(view)
-    ]
+    others = [t for s in p.streams if s.name not in offer.covered and s.layer != 2 for t in s.terms(view)]
     others = _of_moving(m, others)
     second = [_fixed(t, awards) for t in first]
     progress(f"{offer.name}: the tariff with what is left", None)
@@ -201,15 +196,18 @@ def _planned(m: Ready, terms: Sequence[Term], prices: Mapping[str, float], progr
 
 
 def _of_moving(m: Ready, terms: Sequence[Term]) -> list[Term]:
-    """Without limits on assets that keep their plan: they keep them already."""
+    """Without what is asked of assets that keep their plan: they do it already, and no more. What is measured at the
+    meter stays, for other assets may serve it."""
     held = {a.name for a in m.new if isinstance(a, Held)}
-    return [t for t in terms if not (isinstance(t, Limit) and t.measure.asset in held)]
-
-
-def _free(stream: Any, m: Ready) -> bool:
-    """Whether a stream may state terms: not where the assets that serve it keep their plan."""
-    held = {a.name for a in m.new if isinstance(a, Held)}
-    return not (held & set(getattr(stream, "assets", ())))
+    out: list[Term] = []
+    for t in terms:
+        if isinstance(t, Claim):
+            free = tuple(a for a in t.eligible if a not in held)
+            if free:
+                out.append(replace(t, eligible=free))
+        elif not isinstance(t, (Limit, Payment)) or t.measure.asset not in held:
+            out.append(t)
+    return out
 
 
 def _rights(c: Contract, m: Ready) -> Rights:
