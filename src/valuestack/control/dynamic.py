@@ -3,7 +3,8 @@
 Plan     the exact least cost of the next `horizon_h` on the forecast, from the energy in store, with what each
          demand window has already reached (ratchets and contract minima too) as free, see solve/store_dp.py.
          Energy tiers count at their last price. What is left at the end is worth what the median hour of the day
-         after asks for it; an earlier charge is preferred by `tilt_usd_per_kwh` an interval.
+         after asks for it. Of equally cheap walks the one with most in store is taken; a later charge may be
+         made dearer by `tilt_usd_per_kwh` an interval.
 Reserve  the forecast plus the errors that were made at this clock time on up to `scenarios` past days of this kind
          (working day or not) are the days that may come, hour by hour as they hung together. The store is kept as
          full as `cover_frac` of them ask for to hold the planned peaks, as far as these let it be filled.
@@ -45,7 +46,7 @@ class Dynamic(RollingHorizon):
         scenarios: int = 20,
         reach_days: int = 35,
         cover_frac: float = 1.0,
-        tilt_usd_per_kwh: float = 2e-5,
+        tilt_usd_per_kwh: float = 0.0,
     ) -> None:
         super().__init__(
             SimilarDay() if forecaster is None else forecaster,

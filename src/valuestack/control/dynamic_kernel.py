@@ -69,7 +69,8 @@ class Known(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Scratch space of one lane's decisions, and `told`: the energy that days alike ask for, walks, bounds."""
+    """Scratch space of one lane's decisions, and `told`: the energy that days alike ask for, walks, bounds,
+    windows."""
 
     walk: Scratch
     power: Floats
@@ -91,6 +92,7 @@ class Room(NamedTuple):
     days: Floats
     needs: Floats
     worst: Floats
+    order: Ints
     told: Floats
     held: Floats
     first: Floats
@@ -123,17 +125,18 @@ def room_of(steps: int, families: int, windows: int, scenarios: int) -> Room:
         most_out=row(),
         sell=row(),
         caps=row(),
-        days=np.zeros((scenarios, steps)),
-        needs=np.zeros((scenarios, steps + 1)),
+        days=np.zeros((steps, scenarios)).T,  # side by side in memory: all days are worked out at once
+        needs=np.zeros((steps + 1, scenarios)),
         worst=row(scenarios),
-        told=row(4),
+        order=np.arange(scenarios),
+        told=row(5),
         held=row(at_most),
         first=row(at_most),
         price=row(at_most),
     )
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _free_kw(w: int, p: Public, peak: Floats) -> float:
     """What window w is billed whatever happens: its peak so far, a contract minimum, a share of earlier peaks."""
     past = 0.0
@@ -145,9 +148,10 @@ def _free_kw(w: int, p: Public, peak: Floats) -> float:
 # --- the day ahead as it may go ---------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _scenarios(p: Public, known: Known, room: Room, k: int, m: int) -> int:
-    """Fill room.days with forecast + error of past days of this kind at this clock time; returns how many."""
+    """Fill room.days with forecast + error of past days of this kind at this clock time, a row each; returns how
+    many."""
     per_day = p.per_day
     found, d = 0, 1
     while found < p.scenarios and d <= p.reach_days:
@@ -156,35 +160,38 @@ def _scenarios(p: Public, known: Known, room: Room, k: int, m: int) -> int:
             break
         if p.free[then] == p.free[k] and then + m <= k:
             row = known.issued[then]
-            for j in range(m):
-                room.days[found, j] = room.load[j] + known.base[then + j] - row[j]
             room.days[found, 0] = room.load[0]
+            for j in range(1, m):
+                room.days[found, j] = room.load[j] + known.base[then + j] - row[j]
             found += 1
         d += 1
     return found
 
 
-@njit(cache=True)
-def _needed_kwh(load: Floats, caps: Floats, m: int, p: Public, need: Floats) -> float:
-    """Fill need (m + 1,) with the energy above the floor that must be in store at each boundary to hold caps (m,);
-    returns the most of it. What exceeds the power cannot be held and is not asked for."""
-    need[m] = 0.0
-    at, most = 0.0, 0.0
+@njit(cache=True, error_model="numpy")
+def _needed_kwh(room: Room, found: int, m: int, p: Public) -> None:
+    """Fill room.needs (m + 1, found) with the energy above the floor that must be in store at each boundary to hold
+    room.caps on each of room.days, room.worst (found,) with the most of it. What exceeds the power cannot be held and
+    is not asked for."""
+    days, needs, worst = room.days, room.needs, room.worst
+    power, charge, h, ec, ed = p.power, p.charge, p.h, p.ec, p.ed
+    for s in range(found):
+        needs[m, s], worst[s] = 0.0, 0.0
     for j in range(m - 1, -1, -1):
-        over = load[j] - caps[j]
-        if over > 0.0:
-            at += min(over, p.power) * p.h / p.ed
-        else:
-            at = max(0.0, at - min(-over, p.charge) * p.ec * p.h)
-        need[j] = at
-        most = max(most, at)
-    return most
+        cap = room.caps[j]
+        for s in range(found):
+            over = days[s, j] - cap
+            # Both sides of the cap in one line of arithmetic: all days are worked out side by side.
+            step = min(over, power) * h / ed if over > 0.0 else -min(-over, charge) * ec * h
+            at = max(0.0, needs[j + 1, s] + step)
+            needs[j, s] = at
+            worst[s] = max(worst[s], at)
 
 
 # --- now --------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _rows(p: Public, room: Room, k: int, m: int) -> int:
     """Windows of the horizon numbered anew, with their prices; returns how many."""
     count = 0
@@ -203,7 +210,7 @@ def _rows(p: Public, room: Room, k: int, m: int) -> int:
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _hold(p: Public, known: Known, room: Room, k: int, m: int) -> None:
     """What each window of the horizon is billed anyway; the next cycle will see as much as this one has."""
     for f in range(p.window.shape[0]):
@@ -217,19 +224,19 @@ def _hold(p: Public, known: Known, room: Room, k: int, m: int) -> None:
                     room.held[i] = max(room.held[i], _free_kw(now, p, known.peak))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: float) -> float:
     """Fill room.low: least energy by interval for the share `cover` of the scenarios at room.caps, the worst left
     out, as far as the caps let it be reached. Returns what they ask for now."""
     low, needs = room.low, room.needs
+    _needed_kwh(room, found, m, p)
+    kept = int(np.ceil(cover * found))
+    order = np.argsort(room.worst[:found]) if kept < found else room.order
     for j in range(m + 1):
-        low[j] = 0.0
-    for s in range(found):
-        room.worst[s] = _needed_kwh(room.days[s], room.caps, m, p, needs[s])
-    order = np.argsort(room.worst[:found])
-    for i in range(int(np.ceil(cover * found))):
-        for j in range(m + 1):
-            low[j] = max(low[j], needs[order[i], j])
+        at = 0.0
+        for i in range(kept):
+            at = max(at, needs[j, order[i]])
+        low[j] = at
     at, span, asked = energy, p.high - p.low, low[0]
     for j in range(m):
         over = room.load[j] - room.caps[j]
@@ -246,43 +253,40 @@ def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: fl
     return float(asked)
 
 
-@njit(cache=True)
-def _plan(
-    p: Public,
-    known: Known,
-    room: Room,
-    k: int,
-    m: int,
-    count: int,
-    held: Floats,
-    price: Floats,
-    energy: float,
-) -> bool:
-    """The least-cost walk of the horizon into room.best; False where there is none."""
-    most = price[:count].sum()
+@njit(cache=True, error_model="numpy")
+def walk_of(p: Public, room: Room, k: int, m: int, count: int, energy: float) -> Walk:
+    """The horizon as the plan sees it, of `count` windows; buying and selling prices are laid into room."""
+    most = room.price[:count].sum()
     dear = 0.0
     for j in range(m):
         room.buy[j] = p.buy[k + j] + p.tilt * j
         room.sell[j] = min(p.sell[k + j], room.buy[j])
         dear = max(dear, abs(room.buy[j]))
     big = 1.25 * most / p.h + 2.0 * dear / p.ec + p.wear + 1.0
-    walk = Walk(
+    return Walk(
         p.h, room.load[:m], room.buy[:m], room.sell[:m], room.kw_in[:m], room.kw_out[:m], p.ec, p.ed, p.wear, big,
         room.most_in[:m], room.most_out[:m], room.low[: m + 1], room.high[: m + 1], room.zero[:m], energy + p.low,
         p.low, p.high, p.value[k], 1e-9 * max(1.0, p.high),
     )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy")
+def _plan(p: Public, known: Known, room: Room, k: int, m: int, count: int, energy: float) -> bool:
+    """The least-cost walk of the horizon into room.best; False where there is none."""
+    walk, held, price = walk_of(p, room, k, m, count, energy), room.held, room.price
     for i in range(count):
         planned = known.planned[room.ids[i]]
         room.first[i] = max(held[i], planned) if planned < _FAR else held[i]
+    gap = 1e-8 * max(1.0, price[:count].sum() * p.power)
     wrong, upper, lower, walks = horizon_from(
-        walk, room.rows[:, :m], held[:count], room.first[:count], price[:count], 1e-6 * max(1.0, most * p.power),
-        room.walk, room.power[:m], room.stored[:m], room.best[:m],
+        walk, room.rows[:, :m], held[:count], room.first[:count], price[:count], gap, room.walk, room.power[:m],
+        room.stored[:m], room.best[:m],
     )  # fmt: skip
-    room.told[1], room.told[2], room.told[3] = walks, upper, lower
+    room.told[1], room.told[2], room.told[3], room.told[4] = walks, upper, lower, count
     return bool(wrong < 0)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def decide_now(k: int, stored_kwh: float, p: Public, known: Known, room: Room) -> float:
     """The setpoint of interval k [kW, load sign]. known.base is read up to k, known.issued up to row k."""
     m = min(p.steps, p.window.shape[1] - k)
@@ -307,16 +311,16 @@ def decide_now(k: int, stored_kwh: float, p: Public, known: Known, room: Room) -
                 if i >= 0:
                     room.caps[j] = min(room.caps[j], max(room.held[i], known.planned[room.ids[i]]))
         room.told[0] = _reserve(p, room, m, found, p.cover, energy)
-    done = _plan(p, known, room, k, m, count, room.held, room.price, energy)
+    done = _plan(p, known, room, k, m, count, energy)
     if found and not done:
         for j in range(m + 1):
             room.low[j] = p.low
-        done = _plan(p, known, room, k, m, count, room.held, room.price, energy)
+        done = _plan(p, known, room, k, m, count, energy)
     _remember(p, known, room, m, count, done)
     return float(room.best[0]) if done else 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _remember(p: Public, known: Known, room: Room, m: int, count: int, done: bool) -> None:
     """The peaks that the plan comes to, for the reserve of the next interval."""
     for i in range(count):
@@ -331,7 +335,7 @@ def _remember(p: Public, known: Known, room: Room, m: int, count: int, done: boo
                 known.planned[w] = max(known.planned[w], room.load[j] + room.best[j])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def observe(k: int, net_kw: float, p: Public, known: Known) -> None:
     """Peaks are those that were metered, whatever was asked for."""
     for f in range(p.window.shape[0]):
@@ -340,7 +344,7 @@ def observe(k: int, net_kw: float, p: Public, known: Known) -> None:
             known.peak[w] = max(known.peak[w], net_kw)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def closed_loop(
     without_kw: Floats,
     aux_kw: float,

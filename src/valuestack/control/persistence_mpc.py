@@ -23,5 +23,5 @@ class PersistenceMpc(RollingHorizon):
             scenarios=0,
             reach_days=1,
             cover_frac=0.0,
-            tilt_usd_per_kwh=2e-5,
+            tilt_usd_per_kwh=0.0,
         )

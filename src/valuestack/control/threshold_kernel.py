@@ -24,25 +24,33 @@ _NEGLIGIBLE_KWH = 1e-6
 _REACH_DAYS = 35  # a past day like this one is looked for no further back
 
 
-@njit(cache=True)
-def _holds(
-    level: Floats,
-    slots: Bools,
-    base_kw: Floats,
-    slot: Ints,
-    free: Ints,
-    store: Floats,
-    h: float,
-) -> bool:
-    """Whether a store that starts full could have kept every window at its level."""
+@njit(cache=True, error_model="numpy")
+def _sets(slots: Bools, slot: Ints, free: Ints) -> Ints:
+    """Which windows are open in each interval, (n,), bit f for window f."""
+    of = np.zeros((2, slots.shape[2]), np.int64)
+    for f in range(slots.shape[0]):
+        for day in range(2):
+            for s in range(slots.shape[2]):
+                if slots[f, day, s]:
+                    of[day, s] |= 1 << f
+    out = np.empty(slot.size, np.int64)
+    for t in range(slot.size):
+        out[t] = of[free[t], slot[t]]
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def _holds(level: Floats, base_kw: Floats, opened: Ints, caps: Floats, store: Floats, h: float) -> bool:
+    """Whether a store that starts full could have kept every window at its level. opened: see _sets. caps (2^f,): room
+    for the lowest level of each set of windows."""
     power_kw, charge_kw, room_kwh, ec, ed = store
+    caps[0] = np.inf
+    for f in range(level.size):
+        for i in range(1 << f):
+            caps[(1 << f) + i] = min(caps[i], level[f])
     energy = room_kwh
     for t in range(base_kw.size):
-        cap = np.inf
-        for f in range(level.size):
-            if slots[f, free[t], slot[t]] and level[f] < cap:
-                cap = level[f]
-        over = base_kw[t] - cap
+        over = base_kw[t] - caps[opened[t]]
         if over > 0.0:
             if over > power_kw or over * h / ed > energy + 1e-9:
                 return False
@@ -57,10 +65,9 @@ def _lower(
     level: Floats,
     f: int,
     least: float,
-    slots: Bools,
     base_kw: Floats,
-    slot: Ints,
-    free: Ints,
+    opened: Ints,
+    caps: Floats,
     store: Floats,
     h: float,
 ) -> None:
@@ -68,7 +75,7 @@ def _lower(
     low, high = min(least, level[f]), level[f]
     for _ in range(_BISECTIONS):
         level[f] = 0.5 * (low + high)
-        if _holds(level, slots, base_kw, slot, free, store, h):
+        if _holds(level, base_kw, opened, caps, store, h):
             high = level[f]
         else:
             low = level[f]
@@ -83,10 +90,9 @@ def _exchange(
     least: Floats,
     order: Ints,
     price: Floats,
-    slots: Bools,
     base_kw: Floats,
-    slot: Ints,
-    free: Ints,
+    opened: Ints,
+    caps: Floats,
     store: Floats,
     h: float,
 ) -> None:
@@ -99,11 +105,11 @@ def _exchange(
                     continue
                 level[:] = best
                 level[up] = min(top[up], level[up] + step * (top[up] - least[up]))
-                _lower(level, down, least[down], slots, base_kw, slot, free, store, h)
+                _lower(level, down, least[down], base_kw, opened, caps, store, h)
                 for f in order:
                     if f != down and f != up:
-                        _lower(level, f, least[f], slots, base_kw, slot, free, store, h)
-                _lower(level, up, least[up], slots, base_kw, slot, free, store, h)
+                        _lower(level, f, least[f], base_kw, opened, caps, store, h)
+                _lower(level, up, least[up], base_kw, opened, caps, store, h)
                 usd = (price * level).sum()
                 if usd < best_usd - 1e-9:
                     best_usd, best[:] = usd, level
@@ -125,7 +131,7 @@ def learnt_levels(
     Each family in turn is served first and the others after it, dearest first; then pairs trade, see `_exchange`.
     """
     n = price.size
-    top = np.zeros(n)
+    top, opened, caps = np.zeros(n), _sets(slots, slot, free), np.empty(1 << n)
     for t in range(base_kw.size):
         for f in range(n):
             if slots[f, free[t], slot[t]] and base_kw[t] > top[f]:
@@ -134,15 +140,15 @@ def learnt_levels(
     best, best_usd, level = top.copy(), np.inf, top.copy()
     for first in range(n):
         level[:] = top
-        _lower(level, first, least[first], slots, base_kw, slot, free, store, h)
+        _lower(level, first, least[first], base_kw, opened, caps, store, h)
         for f in order:
             if f != first:
-                _lower(level, f, least[f], slots, base_kw, slot, free, store, h)
+                _lower(level, f, least[f], base_kw, opened, caps, store, h)
         usd = (price * level).sum()
         if usd < best_usd:
             best_usd, best[:] = usd, level
     if n > 1:
-        _exchange(best, best_usd, top, least, order, price, slots, base_kw, slot, free, store, h)
+        _exchange(best, best_usd, top, least, order, price, base_kw, opened, caps, store, h)
     return best
 
 

@@ -71,25 +71,31 @@ class TouSchedule:
                 out[a:b] = sign * kwh / ((b - a) * h)
         return np.clip(out, -s.discharge_max_kw, s.charge_max_kw)
 
-    def kernel(self, twin: Twin, guard: Guard) -> Record | None:
-        """The whole loop compiled, for one store of constant limits; None where the shapes do not allow it."""
+    def lanes(self, twin: Twin, guard: Guard) -> tuple[Kw, Kw, int]:
+        """Power and energy at interval ends of a block of lanes, (lanes, n) each, and what the guard changed."""
         from .tou_schedule_kernel import closed_loop
 
-        controlled: list[Any] = [a for a in twin.assets if a.name not in twin.given]
-        if len(controlled) != 1 or len(twin.stores) != 1 or not constant(twin.stores[0]):
-            return None
-        s, limits = twin.stores[0], guard.stores[twin.stores[0].name]
-        power, stored, wish = np.zeros_like(twin.base_kw), np.zeros_like(twin.base_kw), self._scheduled(s)
+        s, limits, total = twin.stores[0], guard.stores[twin.stores[0].name], 0
+        power, stored, wish = np.empty_like(twin.base_kw), np.empty_like(twin.base_kw), self._scheduled(s)
         most_import, most_export = guard.import_limit_kw.copy(), guard.export_limit_kw.copy()
         for i in range(power.shape[0]):
-            changed = closed_loop(
+            total += closed_loop(
                 *(twin.base_kw[i], wish, limits.floor_kwh, most_import, most_export),
                 *(float(s.discharge_max_kw[0]), float(s.charge_max_kw[0])),
                 *(float(s.energy_min_kwh[0]), float(s.energy_max_kwh[0]), s.energy_start_kwh),
                 *(s.charge_efficiency_frac, s.discharge_efficiency_frac, self.timeline.step_h),
                 *(power[i], stored[i]),
             )
-            guard.note("limits", changed)
+        return power, stored, total
+
+    def kernel(self, twin: Twin, guard: Guard) -> Record | None:
+        """The whole loop compiled, for one store of constant limits; None where the shapes do not allow it."""
+        controlled: list[Any] = [a for a in twin.assets if a.name not in twin.given]
+        if len(controlled) != 1 or len(twin.stores) != 1 or not constant(twin.stores[0]):
+            return None
+        s = twin.stores[0]
+        power, stored, changed = self.lanes(twin, guard)
+        guard.note("limits", changed)
         guard.watch_run(s.name, np.concatenate((twin.start_kwh(s.name), stored), axis=1))
         if s.aux_kw is not None:
             power = power + s.aux_kw

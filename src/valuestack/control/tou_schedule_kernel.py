@@ -12,7 +12,7 @@ from .guard_kernel import carried_out, guarded_kw
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def closed_loop(
     base_kw: Floats,
     wish_kw: Floats,
@@ -48,7 +48,7 @@ def closed_loop(
     return changed
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def clocked_kw(wish: float, base: float) -> float:
     """The clock's setpoint, which feeds nothing in."""
     return float(max(wish, -max(base, 0.0))) if wish < 0.0 else wish

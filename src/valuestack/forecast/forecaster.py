@@ -30,6 +30,19 @@ class Forecaster(Protocol):
         ...
 
 
+@runtime_checkable
+class QuantileForecaster(Forecaster, Protocol):
+    """A forecaster that also says how sure it is; `predict` is its point forecast."""
+
+    def quantiles(self, past: Kw, timeline: Timeline, n: int, levels: Kw) -> Kw:
+        """Quantiles of the intervals that follow `past`, (levels, n), not crossing. levels: in 0..1, ascending."""
+        ...
+
+    def scenarios(self, past: Kw, timeline: Timeline, n: int, count: int, seed: int) -> Kw:
+        """Joint futures of these intervals, (count, n), as correlated over the day as errors were."""
+        ...
+
+
 class Issuer(Protocol):
     """A forecaster at work: handed the past again and again as it grows."""
 
@@ -71,6 +84,45 @@ def issued(method: Forecaster, values: Kw, timeline: Timeline, n: int) -> Kw:
     for k in range(values.size):
         out[k] = work.issue(values[: k + 1])
     return out
+
+
+def error_paths(method: Forecaster, past: Kw, timeline: Timeline, n: int, days: int, reach_days: int) -> Kw:
+    """What came less what `method` had forecast, at this clock time on past days of this kind, (found, n).
+
+    Of each day only that is handed to the method which was past by then; only days whose n intervals are over count.
+    The most recent come first.
+    """
+    k = past.size
+    per_day = 86400 // timeline.step_s
+    at = min(k, timeline.n - 1)
+    free = timeline.weekday >= 5
+    clock_s = timeline.local_s % 86400
+    begin = max(1, k - (reach_days + 1) * per_day)
+    own = getattr(method, "rolling", None)
+    rows = None if own is None else own(past, timeline, n, first=min(begin, k))
+    out: list[Kw] = []
+    for d in range(1, reach_days + 1):
+        then = k - d * per_day
+        if then < 1 or len(out) == days:
+            break
+        if then + n > k or free[then] != free[at]:
+            continue
+        if clock_s[then] != clock_s[at]:  # the clock was set in between
+            off = int(clock_s[at] - clock_s[then]) // timeline.step_s
+            then += off - per_day * round(off / per_day)
+            if then < 1 or then + n > k:
+                continue
+        made = rows[then - begin] if rows is not None else method.predict(past[:then], timeline, n)
+        out.append(past[then : then + n] - made)
+    return np.array(out).reshape(len(out), n)
+
+
+def laid_over(point: Kw, errors: Kw, count: int, seed: int) -> Kw:
+    """Joint futures (count, n): error paths (found, n) drawn with replacement and laid whole over a forecast (n,)."""
+    if errors.shape[0] == 0:
+        return np.repeat(point[None, :], count, axis=0)
+    drawn = np.random.default_rng(seed).integers(0, errors.shape[0], count)
+    return np.asarray(point + np.where(np.isfinite(errors[drawn]), errors[drawn], 0.0))
 
 
 class Believed:

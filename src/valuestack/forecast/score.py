@@ -58,6 +58,31 @@ def pinball(quantiles: Kw, levels: Kw, actual: Kw) -> float:
     return float(np.maximum(levels[:, None] * gap, (levels[:, None] - 1) * gap).mean())
 
 
+@dataclass(frozen=True, slots=True)
+class BandScore:
+    """How good quantiles were. pinball: mean loss in the series' unit; coverage_frac: share of values between the
+    lowest and the highest level; width_frac: mean width of that band over the mean value; peak_coverage_frac: share
+    of rows whose highest value lies at or below the highest of the top quantile."""
+
+    rows: int
+    pinball: float
+    coverage_frac: float
+    width_frac: float
+    peak_coverage_frac: float
+
+
+def score_bands(quantiles: Kw, levels: Kw, actual: Kw) -> BandScore:
+    """Score of quantiles (rows, levels, n), ascending in level, against actuals (rows, n) without NaN."""
+    low, high = quantiles[:, 0], quantiles[:, -1]
+    return BandScore(
+        rows=actual.shape[0],
+        pinball=float(np.mean([pinball(q, levels, a) for q, a in zip(quantiles, actual)])),
+        coverage_frac=coverage(low, high, actual),
+        width_frac=float((high - low).mean() / (abs(float(actual.mean())) or 1.0)),
+        peak_coverage_frac=float((actual.max(axis=1) <= high.max(axis=1)).mean()),
+    )
+
+
 def coverage(low: Kw, high: Kw, actual: Kw) -> float:
-    """Share of actual values inside low .. high, 0..1; all of shape (n,)."""
+    """Share of actual values inside low .. high, 0..1; all of the same shape."""
     return float(((actual >= low) & (actual <= high)).mean())

@@ -213,7 +213,8 @@ def _clip(
 
 @njit(cache=True, error_model="numpy")
 def _backward(p: Walk, scratch: Scratch, levels: Floats) -> int:
-    """Base-stock levels of every step and piece; -1, or the interval before which no path exists."""
+    """Base-stock levels of every step and piece; -1, or the interval before which no path exists. Of equally cheap
+    walks the one is meant that has most in store at every time."""
     low, high, drain, eps = p.low, p.high, p.drain, p.energy_eps
     slope, length, first = scratch.slope, scratch.length, scratch.first
     least, most = scratch.least, scratch.most
@@ -221,14 +222,14 @@ def _backward(p: Walk, scratch: Scratch, levels: Floats) -> int:
     s_old, l_old, s_new, l_new = np.empty(room), np.empty(room), np.empty(room), np.empty(room)
     left, right = p.end_low, p.end_high
     if left > right:
-        return least.size
+        return p.load.size
     s_old[0], l_old[0] = -p.end_value, right - left
     m = 1 if right > left else 0
-    for t in range(least.size - 1, -1, -1):
+    for t in range(p.load.size - 1, -1, -1):
         # Where the marginal cost-to-go passes each piece's slope.
         j, at = 0, left
         for k in range(first[t + 1] - 1, first[t] - 1, -1):
-            edge = -slope[k] - SLOPE_EPS
+            edge = -slope[k] + SLOPE_EPS
             while j < m and s_old[j] < edge:
                 at += l_old[j]
                 j += 1

@@ -15,6 +15,7 @@ from valuestack.control import loop
 from valuestack.control.demand import unwoven, windows_of
 from valuestack.control.do_nothing import DoNothing
 from valuestack.control.dynamic import Dynamic
+from valuestack.control.fixed_threshold import FixedThreshold
 from valuestack.control.persistence_mpc import PersistenceMpc
 from valuestack.control.policy import Policy
 from valuestack.control.threshold import Threshold
@@ -217,3 +218,66 @@ def test_two_stores_and_bad_options_are_refused_in_words() -> None:
     two = [battery(), battery().model_copy(update={"name": "second"})]
     with pytest.raises(InputError, match="takes one store; the site has battery, second"):
         loop.run(world(timeline, load(timeline, 1)), two, Dynamic(), tariff(timeline))
+
+
+def test_a_short_horizon_is_as_exact_as_a_long_one() -> None:
+    """Room for a longer walk must not be read: the last day's plans cost what a walk with room of its own costs."""
+    from valuestack.solve.store_dp_kernel import Walk, horizon, scratch_of
+
+    rng = np.random.default_rng(4)
+    for n in (1, 7, 95):
+        load, price = 100 + 40 * rng.random(n), 0.1 + 0.1 * rng.random(n)
+        zero, full = np.zeros(n), np.full(n, 1e9)
+        kw, low, high = np.full(n, 30.0), np.zeros(n + 1), np.full(n + 1, 60.0)
+        walk = Walk(
+            *(0.25, load, price, zero, kw, kw, 0.94, 0.94, 0.0, 500.0, full, zero, low, high, zero),
+            *(30.0, 0.0, 60.0, 0.15, 1e-9),
+        )
+        found = []
+        for room in (n, n + 1, 200):
+            best = np.zeros(n)
+            scratch = scratch_of(room)
+            for row in scratch:
+                row[:] = 7  # what another walk left behind
+            asked = (walk, np.zeros((1, n), dtype=np.int64), np.array([110.0]), np.array([20.0]), 1e-9)
+            found.append(horizon(*asked, scratch, np.zeros(n), np.zeros(n), best)[1])
+        assert np.ptp(found) <= 1e-9 * abs(found[0])
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 100_000),
+    days=st.integers(20, 70),
+    cap=st.sampled_from([inf, 260.0]),
+    idle=st.sampled_from([0.0, 1.0]),
+    limit=st.sampled_from([None, 150.0]),
+)
+def test_fixed_threshold_compiled_is_the_loop_and_never_peeks(
+    seed: int, days: int, cap: float, idle: float, limit: float | None
+) -> None:
+    timeline = month(days, "2019-01-15T00:00")
+    kw, asset = load(timeline, seed), battery(idle_kw=idle)
+    lanes = np.stack((kw, 0.9 * kw))
+
+    def run(values: Kw, compiled: bool) -> Any:
+        return loop.run(
+            world(timeline, values), [asset], FixedThreshold(limit), tariff(timeline), import_limit_kw=cap,
+            compiled=compiled,
+        )  # fmt: skip
+
+    for a, b in zip(run(lanes, True).net_kw, run(lanes, False).net_kw, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
+    cut = timeline.n // 2 + 5
+    torn = kw.copy()
+    torn[cut:] = 5.0
+    assert np.array_equal(run(kw, True).net_kw[:cut], run(torn, True).net_kw[:cut])
+
+
+def test_fixed_threshold_holds_what_last_month_could_have_held() -> None:
+    from valuestack.control.fixed_threshold_kernel import holdable_kw
+
+    kw = np.tile(np.concatenate((np.full(8, 100.0), np.full(4, 200.0), np.full(84, 100.0))), 3)
+    store = np.array([80.0, 80.0, 60.0, 1.0, 1.0])  # 60 kWh carry 60 kW through an hour's spike
+    assert holdable_kw(kw, store, 0.25) == pytest.approx(140.0, abs=80 / 4000)
+    with pytest.raises(InputError, match=r"limit_kw(.|\n)*margin_frac"):
+        FixedThreshold(-1.0, margin_frac=2.0)

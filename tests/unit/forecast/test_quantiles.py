@@ -1,0 +1,134 @@
+"""Quantiles and joint days: nobody peeks, bands cover, errors hang together, what is emulated errs as the real does."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.forecast.test_forecasters import days, habits
+from valuestack.errors import InputError
+from valuestack.forecast.emulated import Emulated
+from valuestack.forecast.forecaster import QuantileForecaster, error_paths, issued, laid_over
+from valuestack.forecast.persistence import Persistence
+from valuestack.forecast.quantile_trees import QuantileTrees
+from valuestack.forecast.score import score, score_bands
+from valuestack.forecast.similar_day import SimilarDay
+from valuestack.forecast.similar_quantiles import SimilarQuantiles
+from valuestack.registry import find, kinds
+
+LEVELS = np.array([0.1, 0.5, 0.9])
+OPEN = {"perfect", "emulated"}  # these are handed the future openly and stand in simulations and bounds only
+
+
+def honest() -> list[str]:
+    classes = {k: find("forecast", k) for k in kinds("forecast")}
+    return [
+        k
+        for k, c in classes.items()
+        if hasattr(c, "predict") and not getattr(c, "_is_protocol", False) and k not in OPEN
+    ]
+
+
+@pytest.mark.parametrize("kind", honest())
+def test_a_future_that_differs_leaves_every_earlier_answer_as_it_was(kind: str) -> None:
+    """Each forecaster of the room, in whatever way it answers, on a series whose future is torn up."""
+    timeline, cut = days(80), 96 * 62 + 13
+    kw = habits(timeline, seed=9)
+    torn = kw.copy()
+    torn[cut:] = 1e5 * np.random.default_rng(1).random(timeline.n - cut)
+    one, two = find("forecast", kind)(), find("forecast", kind)()
+    for k in (cut, cut - 1, cut - 96 * 20, 50):
+        assert np.array_equal(one.predict(kw[:k], timeline, 96), two.predict(torn[:k], timeline, 96))
+    if hasattr(one, "rolling"):
+        rows = [m.rolling(x, timeline, 96, first=cut - 40) for m, x in ((one, kw), (two, torn))]
+        assert np.array_equal(rows[0][:41], rows[1][:41])
+        assert not np.array_equal(rows[0][42:], rows[1][42:], equal_nan=True)
+    if isinstance(one, QuantileForecaster):
+        ours, theirs = (
+            one.quantiles(kw[:cut], timeline, 96, LEVELS),
+            two.quantiles(torn[:cut], timeline, 96, LEVELS),
+        )
+        assert np.array_equal(ours, theirs) and ours.shape == (3, 96)
+        assert (np.diff(ours, axis=0) >= 0).all(), "quantiles do not cross"
+        paths = one.scenarios(kw[:cut], timeline, 96, 7, seed=3)
+        assert np.array_equal(paths, two.scenarios(torn[:cut], timeline, 96, 7, seed=3))
+        assert not np.array_equal(paths, one.scenarios(kw[:cut], timeline, 96, 7, seed=4))
+
+
+def test_bands_cover_what_comes_and_trees_are_no_worse() -> None:
+    timeline = days(125)
+    kw = habits(timeline, seed=3)
+    at = range(96 * 85, 96 * 122, 96 * 2 + 17)
+    actual = np.array([kw[k : k + 96] for k in at])
+    found = {}
+    for method in (SimilarQuantiles(), QuantileTrees()):
+        made = np.array([method.quantiles(kw[:k], timeline, 96, LEVELS) for k in at])
+        found[method.kind] = score_bands(made, LEVELS, actual)
+        assert 0.6 < found[method.kind].coverage_frac < 0.95, found
+    assert found["quantile_trees"].pinball < 1.05 * found["similar_quantiles"].pinball
+
+
+def test_error_paths_are_those_of_days_alike_and_lie_on_the_forecast_whole() -> None:
+    timeline = days(30)
+    kw = habits(timeline, seed=5)
+    k = 96 * 25 + 30
+    method = Persistence(days=1)
+    paths = error_paths(method, kw[:k], timeline, 96, 5, 20)
+    back = [d for d in range(1, 21) if (timeline.weekday[k - 96 * d] >= 5) == (timeline.weekday[k] >= 5)]
+    clocks = timeline.local_s % 86400
+    back = [d for d in back if clocks[k - 96 * d] == clocks[k]][:5]  # none across the change of the clock
+    for row, d in zip(paths, back):
+        then = k - 96 * d
+        np.testing.assert_allclose(row, kw[then : then + 96] - kw[then - 96 : then])
+    point = np.zeros(96)
+    for path in laid_over(point, paths, 20, seed=1):
+        assert any(np.array_equal(path, row) for row in paths)
+    assert np.array_equal(laid_over(point, paths[:0], 3, seed=1), np.zeros((3, 96)))
+
+
+def test_trees_without_their_package_are_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    timeline = days(50)
+    with pytest.raises(InputError, match=r"lightgbm, which is not installed(.|\n)*similar_quantiles"):
+        QuantileTrees().predict(habits(timeline)[: 96 * 45], timeline, 96)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: QuantileTrees(levels=(0.9, 0.5)), "levels"),
+        (lambda: QuantileTrees(min_days=10), "check_days"),
+        (lambda: SimilarQuantiles(days=1), "days = 1"),
+    ],
+)
+def test_bad_options_are_refused(make: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        make()
+
+
+def test_the_emulated_forecaster_errs_as_the_real_one_does() -> None:
+    timeline = days(150)
+    kw = habits(timeline, seed=8)
+    real = issued(SimilarDay(), kw, timeline, 96)
+    stand_in = Emulated.trained(kw, timeline, SimilarDay(), 96)
+    over = stand_in.over(kw, timeline, seed=2)
+    made = issued(over, kw, timeline, 96)
+    at = np.arange(96 * 40, 96 * 140, 5)
+    actual = np.array([kw[k + 1 : k + 97] for k in at])
+    theirs, ours = score(real[at], actual), score(made[at], actual)
+    assert abs(ours.nmae_frac / theirs.nmae_frac - 1) < 0.15
+    assert abs(ours.peak_bias_frac - theirs.peak_bias_frac) < 0.05
+    lag = [np.corrcoef((f - actual)[:, 10], (f - actual)[:, 11])[0, 1] for f in (real[at], made[at])]
+    assert abs(lag[0] - lag[1]) < 0.2
+    assert np.array_equal(made, issued(stand_in.over(kw, timeline, seed=2), kw, timeline, 96), equal_nan=True)
+    assert not np.array_equal(
+        made, issued(stand_in.over(kw, timeline, seed=3), kw, timeline, 96), equal_nan=True
+    )
+    assert np.array_equal(over.predict(kw[:500], timeline, 96), over.rolling(kw, timeline, 96)[500])
+    with pytest.raises(InputError, match="no future"):
+        stand_in.predict(kw[:500], timeline, 96)
+    with pytest.raises(InputError, match="give at least"):
+        Emulated.trained(kw[: 96 * 30], days(30), SimilarDay(), 96)
