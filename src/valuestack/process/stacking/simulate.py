@@ -27,7 +27,7 @@ import numpy as np
 
 from ...dispatch import Record, View, World
 from ...errors import InputError, StoreError
-from ...flows import Given, Store
+from ...flows import Given, Store, Unit
 from ...forecast.scenarios import Future, Scenarios
 from ...ledger import Entry
 from ...site.files import load, policy_class
@@ -42,7 +42,7 @@ METHODS = {"A": "utility_first", "B": "dynamic", "C": "aggregator_primary"}
 MANIFEST = "simulation.json"
 SCHEMA = 2  # of the rows; parts of another one are refused
 MOST = 300_000  # intervals of all lanes that are run at once: bounds memory
-KNOWN = 3  # the first so many futures are also solved with the future known, where no engine makes that slow
+KNOWN = 10  # the first so many futures are also solved with the future known, where no engine makes that slow
 SPARSE_H = 13.0  # outages are tried so far apart: prime to 24, so that every hour of the day has its turn
 BASE = (
     "base: "  # in front of what a policy that answers calls brings where nobody calls: layers 1 and 2 alone
@@ -123,9 +123,8 @@ class Bench:
     compiled: Any
     given: Mapping[str, Kw]
     terms: tuple[Any, ...]
-    priced: Mapping[
-        str, str
-    ]  # hourly prices that the tariff bills by: their name -> series of a future; '' = the one
+    resting: Mapping[str, Resting]
+    priced: Mapping[str, str]  # hourly prices that the tariff bills by ('' = the one) -> series of a future
 
     @classmethod
     def of(cls, site: Site, m: Ready, as_of: date) -> Bench:
@@ -140,7 +139,8 @@ class Bench:
         priced, prices = _prices(m)
         series |= prices
         scenarios = Scenarios(m.timeline, series, site.written.simulate.futures, _known(place.streams))
-        return cls(site, m, place, scenarios, _compiled(m), given, tuple(m.stream.terms(view)), priced)
+        terms, still = tuple(m.stream.terms(view)), resting(m, offers)
+        return cls(site, m, place, scenarios, _compiled(m), given, terms, still, priced)
 
     def under(self, future: Future) -> Bench:
         """The bench with the hourly prices of a future in its tariff; itself where it bills by none."""
@@ -221,7 +221,7 @@ class Bench:
                         "future": f.number,
                         "policy": kind,
                         **row,
-                        "bound_usd": known.get(f.number),
+                        **({"bound_usd": bound} if (bound := known.get(f.number)) is not None else {}),
                         **{f"driver: {k}": v for k, v in f.drivers.items()},
                         "cpu_s": run_s + time.process_time() - began,
                     }
@@ -248,10 +248,13 @@ class Bench:
         given = dict(options.simulate.policy_options.get(kind, {}))
         if kind == options.study.policy:
             given = {**options.study.policy_options, **given}
+        policy = policy_class(kind)(**given)
+        # A policy with a kernel moves stores and nothing else, so what only rests may stay out of its loop.
+        still = self.resting if not answers and hasattr(policy, "kernel") else {}
         record = run(
             world,
-            self.assets(futures, (*m.existing, *m.new)),
-            policy_class(kind)(**given),
+            [a for a in self.assets(futures, (*m.existing, *m.new)) if a.name not in still],
+            policy,
             list(self.terms),
             import_limit_kw=m.meter.import_limit_kw,
             export_limit_kw=m.meter.export_limit_kw,
@@ -264,6 +267,11 @@ class Bench:
         if answers:
             return [record]
         records = [lane_of(record, i) for i in range(len(futures))] if len(futures) > 1 else [record]
+        for name, r in still.items():
+            records = [
+                replace(x, asset_kw={**x.asset_kw, name: r.power_kw}, extra={**x.extra, **r.extra})
+                for x in records
+            ]
         return [self._unanswered(r, f) for r, f in zip(records, futures, strict=True)]
 
     def bound_usd(self, future: Future, before: float) -> float | None:
@@ -382,6 +390,34 @@ class Bench:
 
 
 # --- parts of it -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resting:
+    """An engine that nobody starts: no power in any interval, and what it says of itself (fuel burnt in tests)."""
+
+    power_kw: Kw
+    extra: Mapping[str, Kw]
+
+
+def resting(m: Ready, offers: Mapping[str, Any]) -> dict[str, Resting]:
+    """Engines of a meter that stand still and touch neither power nor vars unless a policy starts them, by name. Their
+    course hangs on the calendar alone, so it is the same in every future; where the grid may be lost it is not."""
+    from ...control.do_nothing import DoNothing
+    from ...control.loop import run
+
+    out: dict[str, Resting] = {}
+    if "grid_present" in m.world.series:
+        return out
+    for a in (*m.existing, *m.new):
+        offer = offers[a.name]
+        if not isinstance(offer, Unit) or getattr(offer, "rating_kva", None) or hasattr(a, "drawn_kvar"):
+            continue
+        record = run(m.world, [a], DoNothing())
+        power = np.asarray(record.asset_kw[a.name])
+        if not power.any():
+            out[a.name] = Resting(power, dict(record.extra))
+    return out
 
 
 def _prices(m: Ready) -> tuple[dict[str, str], dict[str, Kw]]:
@@ -631,12 +667,12 @@ def added(rows: Sequence[Row]) -> Row:
     out = dict(rows[0])
     for row in rows[1:]:
         for key, value in row.items():
-            if key == "bound_usd" and None in (value, out.get(key)):
-                out[key] = None  # one meter of a site alone is no bound of the site
-            elif key in ("future", "policy", "span_y") or key.startswith("driver: "):
+            if key in ("future", "policy", "span_y") or key.startswith("driver: "):
                 out.setdefault(key, value)
             else:
                 out[key] = out.get(key, 0.0) + value
+    if not all("bound_usd" in row for row in rows):
+        out.pop("bound_usd", None)  # that of one meter alone is none of the site
     return out
 
 

@@ -312,9 +312,7 @@ def test_a_collapse_of_credits_hits_only_its_layer(site: Path, seed: int) -> Non
     assert len(set(sure.values())) == 3, "prices differ between futures"
 
 
-def test_lanes_are_settled_as_if_each_had_run_alone(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plain loop too: an engine keeps every policy from its kernel."""
-    engine = """
+ENGINE = """
 [[assets]]
 kind = "generator"
 name = "engine"
@@ -322,12 +320,43 @@ units = 1
 rated_kw = 30.0
 permit = "non_emergency"
 tank_gal = 500.0
+[assets.test_run]
+nth = 1
+weekday = "tue"
+hour = 9
+hours = 0.5
 """
-    site.write_text(SITE.replace("[study]", engine + "[study]") + CREDITS)
-    together = here(job(site, count=4, size=4, policies=("do_nothing", "threshold")))
+
+
+def test_lanes_are_settled_as_if_each_had_run_alone(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the plain loop, which an engine that may run keeps every policy in."""
+    site.write_text(SITE.replace("[study]", ENGINE + "[study]") + CREDITS)
+    monkeypatch.setattr(simulate, "resting", lambda *_: {})
+    together = here(job(site, count=4, size=4))
     monkeypatch.setattr(simulate, "MOST", 1)
-    alone = here(job(site, count=4, size=4, policies=("do_nothing", "threshold")))
-    assert figures(together) == figures(alone)
+    assert figures(together) == figures(here(job(site, count=4, size=4)))
+
+
+def test_an_engine_that_rests_may_stay_out_of_the_loop(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every figure is that of the plain loop with the engine in it, its test runs and tank included."""
+    site.write_text(SITE.replace("[study]", ENGINE + "[study]"))
+    made = job(site, count=3, size=3)
+    quick = here(made)
+    (bench,) = simulate._benches
+    assert set(bench.resting) == {"engine"} and "engine/fuel_gal" not in bench.resting["engine"].extra
+    a = bench.run("threshold", [bench.scenarios.draw(0, 7)])[0]
+    monkeypatch.setattr(simulate, "resting", lambda *_: {})
+    plain = here(made)
+    (bench,) = simulate._benches
+    b = bench.run("threshold", [bench.scenarios.draw(0, 7)])[0]
+    assert set(a.extra) == set(b.extra) and set(a.asset_kw) == set(b.asset_kw)
+    for name, kw in b.extra.items():
+        np.testing.assert_allclose(a.extra[name], kw, atol=1e-9)
+    for x, y in zip(quick, plain, strict=True):
+        assert x.keys() == y.keys()
+        for k, v in y.items():
+            if k not in ("cpu_s", "policy"):
+                assert x[k] == pytest.approx(v, abs=1e-6), k
 
 
 def test_parts_of_another_schema_and_cut_parts_are_noticed(site: Path, tmp_path: Path) -> None:
