@@ -25,7 +25,8 @@ class Outcome:
     sizes: by asset, with kw and kwh (kWh only of stores). capex_usd: None where no price is known. saving_usd_per_y: of
     the bill; services_usd_per_y: of all other layers; wear_usd_per_y, running_usd_per_y, om_usd_per_y: costs, >= 0.
     npv_usd by the pro forma, None without capex. peak_kw: billed site's highest load after. moved_kw, moved_kwh: most
-    power taken off the load at once, energy moved in the year, of what moves load.
+    power taken off the load at once, energy moved in the year, of what moves load. enrolled_kw: the most that the plan
+    sells of each service that takes awards, by 'stream/claim'.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Outcome:
     method: str
     how: str = ""
     vendor: str = ""
+    enrolled_kw: Mapping[str, float] = field(default_factory=dict)
     moved_kw: float | None = None
     moved_kwh: float | None = None
     proved: bool = True
@@ -106,6 +108,7 @@ class Outcome:
             "payback_y": self.payback_y,
             "irr_frac": self.irr_frac,
             "peak_kw": self.peak_kw,
+            "enrolled_kw": dict(self.enrolled_kw),
             "moved_kw": self.moved_kw,
             "moved_kwh": self.moved_kwh,
             "method": self.method,

@@ -382,6 +382,7 @@ def _settled(
         method=run.method,
         how=how,
         vendor=vendor,
+        enrolled_kw={} if run.plan is None else {k: float(np.max(v)) for k, v in run.plan.awards_kw.items()},
         moved_kw=moved_kw,
         moved_kwh=moved_kwh,
         proved=bool(run.plan is None or run.plan.proved),
@@ -1043,6 +1044,8 @@ def _spec(case: _Case, chosen: Outcome | None, battery: Any) -> tuple[dict[str, 
         for u in wear.warranty:
             limit = "" if u.limit is None else f"; the asset's warranty allows {u.limit:,.4g}"
             row(f"warranty: {u.name}", f"at least {u.used_per_y:,.4g} {u.unit}", f"what the plan uses{limit}")
+    for claim, kw in chosen.enrolled_kw.items():
+        row("enrolled", f"{kw:,.0f} kW", f"the most that the plan sells as {claim}")
     asked = _asked(case, chosen)
     for key, unit in (("response_s", "s to full power"), ("telemetry_s", "s between reports")):
         found = [(getattr(r, key), s) for s, r in asked if getattr(r, key, None) is not None]
