@@ -275,8 +275,10 @@ def _layers(stack: Stack) -> Section:
         ),
         figure(figures.build_up(steps, "whole"), "Value of the stacked plan by layer, USD a year"),
         table(layer_table(stack), "Layers, USD a year (bound)"),
-        table(item_table(stack), "What the layers beyond the tariff are made of", folded=True),
     ]
+    items = item_table(stack)
+    if items.rows:
+        parts.append(table(items, "What the layers beyond the tariff are made of", folded=True))
     parts += [text(r, "small") for r in stack.refused]
     return Section("layers", "All layers in one plan", tuple(parts))
 
@@ -363,16 +365,19 @@ def _bridge(stacks: Sequence[Stack]) -> list[Section]:
 
 def _meeting(stack: Stack) -> Section:
     per_y = 1.0 / stack.span_y
-    word = (
-        "gain from being together"
-        if stack.synergy_usd >= 0
-        else "loss from wanting the same power and energy"
-    )
+    if abs(stack.synergy_usd) * per_y < 0.5:
+        said = "they neither help nor hinder each other."
+    else:
+        gain = stack.synergy_usd > 0
+        word = "gain from being together" if gain else "loss from wanting the same power and energy"
+        said = (
+            f"the difference of {show_usd(stack.synergy_usd * per_y)} is the {word}, and the cost of operation that "
+            "they share."
+        )
     parts: list[Part] = [
         text(
             f"Alone the layers promise {show_usd(stack.singles_usd * per_y)} a year; together they are worth "
-            f"{show_usd(stack.whole.total_usd * per_y)}. The difference of {show_usd(stack.synergy_usd * per_y)} is "
-            f"the {word}, and the cost of operation that they share."
+            f"{show_usd(stack.whole.total_usd * per_y)}: {said}"
         ),
         table(set_table(stack), "Every set of layers, planned as if no other existed, USD a year (bound)"),
     ]

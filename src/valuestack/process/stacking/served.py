@@ -51,14 +51,10 @@ def _row(stream: Any, entries: Sequence[Entry], years: float) -> dict[str, Any] 
         "stream": stream.name,
         "earned_usd_per_y": income / years,
         "cost_to_serve_usd_per_y": spent / years,
-        "fixed_usd_per_y": None if cost is None else float(cost.fixed_usd_per_y),
-        "for_an_event_usd": None if cost is None else getattr(cost, "event_usd", None),
-        "for_a_mwh_usd": None if cost is None else float(cost.usd_per_mwh),
-        "staff_h_per_y": None if cost is None else float(cost.staff_h_per_y),
+        "of_it_fixed_usd_per_y": None if cost is None else float(cost.fixed_usd_per_y),
         "served": sold,
         "break_even": None if cost is None else least,
         "unit": unit,
-        "source": _source(stream, cost),
     }
 
 
@@ -98,10 +94,6 @@ def _cost_of(stream: Any) -> Any:
     inner = stream
     while hasattr(inner, "inner"):
         inner = inner.inner
-    return getattr(inner, "cost", None) if hasattr(getattr(inner, "cost", None), "fixed_usd_per_y") else None
-
-
-def _source(stream: Any, cost: Any) -> str:
-    if cost is None:
-        return "none given: counts nothing"
-    return str(getattr(cost, "source", "")) or "the site file"
+    cost = getattr(inner, "cost", None)
+    asks = ("fixed_usd_per_y", "event_usd", "usd_per_mwh")
+    return cost if any(getattr(cost, key, 0.0) for key in asks) else None

@@ -73,6 +73,7 @@ class CarbonReport:
     now: Inventory
     before: Inventory
     years: float
+    supplied: bool = True  # whether any carbon-free supply is named, of the site or of the grid
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -94,6 +95,12 @@ class CarbonReport:
             )
         else:
             out.append("No marginal factor is given, so what the plan changes in emissions is not counted.")
+        if not self.supplied:
+            out.append(
+                "No carbon-free supply is named (assets whose certificates are kept, grid_cfe_frac), so the 24/7 score "
+                "is not counted."
+            )
+            return tuple(out)
         out.append(
             f"Hour by hour {a.score_frac:.1%} of the load is met by carbon-free energy (24/7 score); matched over the "
             f"whole span only, {a.matched_year_frac:.1%}."
@@ -112,8 +119,8 @@ class CarbonReport:
             return {
                 "what": what,
                 "counted_by": factor,
-                "without_assets_t_a_year": t(was),
-                "in_the_plan_t_a_year": t(kg),
+                "without_assets": t(was),
+                "in_the_plan": t(kg),
             }
 
         rows = [
@@ -346,7 +353,10 @@ class Carbon(Claimant):
         bare._scale.update(self._scale)
         load = Record(timeline=record.timeline, net_kw=one_lane(world["load_kw"], "load_kw"))
         return CarbonReport(
-            self.inventory(record, world), bare.inventory(load, world), record.timeline.hours / 8760
+            self.inventory(record, world),
+            bare.inventory(load, world),
+            record.timeline.hours / 8760,
+            bool(self.assets) or self.grid_cfe_frac != 0.0,
         )
 
     def inventory(self, record: Record, world: World) -> Inventory:
