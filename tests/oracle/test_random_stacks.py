@@ -1,5 +1,6 @@
 """Two hundred small stacks, solved by hand: every pattern of switches enumerated, each a problem for a simplex of
-our own. A store, a unit, an award, tiers, a peak and limits meet in each; the compiler and HiGHS must agree to 1e-6.
+our own. A store, a unit, an award, tiers, a peak and limits meet in each, and in half of them an event that is paid
+below a baseline of the plan's own; the compiler and HiGHS must agree to 1e-6.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy.optimize import linprog
 from tests.oracle.simplex import simplex
 from valuestack.flows import Store, Unit
 from valuestack.stack.optimise import optimise
-from valuestack.terms import Block, Claim, Limit, Measure, Payment, Term
+from valuestack.terms import Block, Claim, Limit, Measure, OwnWeights, Payment, Term
 from valuestack.timeline import Timeline
 
 Floats = NDArray[np.float64]
@@ -45,6 +46,7 @@ class Drawn:
     sustain_h: float
     exposure: float
     called: tuple[float, float]  # up, down
+    event: tuple[float, float]  # USD per kWh below the mean of the hours before, and up to how many
 
 
 def draw(seed: int) -> Drawn:
@@ -69,14 +71,15 @@ def draw(seed: int) -> Drawn:
         sustain_h=float(rng.uniform(0, 1)),
         exposure=float(rng.uniform(0, 0.3)),
         called=(float(up) if side != "down" else 0.0, float(down) if side != "up" else 0.0),
+        event=(float(rng.uniform(0.1, 1.2)) if seed % 2 else 0.0, float(rng.uniform(5, 50))),
     )  # fmt: skip
 
 
 @dataclass
 class ByHand:
-    """Columns c, d, s, g (N each), short (N), award, peak, q; rows with slacks of their own."""
+    """Columns c, d, s, g (N each), short (N), award, peak, q, e; rows with slacks of their own."""
 
-    cost: Floats = field(default_factory=lambda: np.zeros(5 * N + 3))
+    cost: Floats = field(default_factory=lambda: np.zeros(5 * N + 4))
     rows: list[tuple[dict[int, float], str, float]] = field(default_factory=list)
 
     def row(self, coef: dict[int, float], way: str, to: float) -> None:
@@ -162,9 +165,28 @@ def by_hand(d: Drawn, run: tuple[int, ...], taken: int, piece: int) -> float:
         fixed += (first - second) * bound * piece
     p.cost[list(total)] += unit * np.array(list(total.values()))
     fixed += unit * float(d.load.sum())
+    fixed += _event(p, d, c, out, g)
     p.row({award: 1.0}, "<", d.award[1] * taken)
     p.row({award: 1.0}, ">", d.award[0] * taken)
     return p.least() + fixed
+
+
+def _event(p: ByHand, d: Drawn, c: range, out: range, g: range) -> float:
+    """Paid for the last hour below the mean of those before, nothing beyond a greatest reduction: e holds what lies
+    beyond. The award is the same in every hour, so what it calls cancels. Returns what the load alone comes to."""
+    usd, most = d.event
+    if not usd:
+        return 0.0
+    weight = [1 / (N - 1)] * (N - 1) + [-1.0]
+    reduction = {
+        col[t]: sign * weight[t] for col, sign in ((c, 1.0), (out, -1.0), (g, -1.0)) for t in range(N)
+    }
+    alone = float(np.dot(weight, d.load))
+    e = 5 * N + 3
+    p.cost[list(reduction)] -= usd * np.array(list(reduction.values()))
+    p.cost[e] = usd
+    p.row({**{k: -v for k, v in reduction.items()}, e: 1.0}, ">", alone - most)
+    return -usd * alone
 
 
 def _rooms(
@@ -207,6 +229,12 @@ def compiled(d: Drawn) -> float:
         Limit("warranty", "throughput", Measure("discharge", asset="battery"), "sum", upper=d.throughput_kwh),
         Limit("permit", "starts", Measure("start", asset="gen"), "count", upper=d.starts),
     ]  # fmt: skip
+    if d.event[0]:
+        before = np.arange(N - 1)
+        own = OwnWeights(np.full(N - 1, N - 1), before, np.full(N - 1, 1 / (N - 1)))
+        window = np.where(np.arange(N) == N - 1, 0, -1)
+        blocks = (Block(d.event[1], -d.event[0]), Block(inf, 0.0))
+        terms.append(Payment("programme", "event", Measure("net", own=own), "sum", window, blocks))
     horizon = Timeline(start="2018-05-01T00:00", step_h=1.0, n=N, tz="Etc/GMT+5")
     found = optimise(
         horizon, d.load, [store, unit], terms, method="highs", gap=1e-11, import_limit_kw=IMPORT_KW
