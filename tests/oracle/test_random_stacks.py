@@ -243,6 +243,7 @@ def compiled(d: Drawn) -> float:
     return found.objective_usd
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(10))
 def test_two_hundred_stacks_agree_with_enumeration(block: int) -> None:
     for seed in range(20 * block, 20 * block + 20):
