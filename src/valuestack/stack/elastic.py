@@ -61,9 +61,13 @@ class Relaxation:
 
     def __str__(self) -> str:
         return (
-            f"{self.limit} of {self.owner} is broken by {self.amount:.4g} {self.unit} "
-            f"(at most {self.most:.4g} at once), first at {self.when}"
+            f"{self.limit} of {self.owner} is broken by {_shown(self.amount)} {self.unit} "
+            f"(at most {_shown(self.most)} at once), first at {self.when}"
         )
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,25 @@ assets = ["battery"]
 def test_all_of_them_at_once_are_told_at_once(capsys: Capture, folder: Path) -> None:  # noqa: F811
     said = refused(capsys, folder, ENGINE + BASE_INTERRUPTIBLE + ACROSS_THE_METER)
     assert "interruptible" in said and "virtual plant" in said
+
+
+def test_an_impossible_site_is_told_by_name_owner_and_time_and_still_planned(
+    capsys: Capture,
+    folder: Path,  # noqa: F811
+) -> None:
+    """Not a refusal: limits give way at a stated price, and that stands above every figure."""
+    limit = "[meters.interconnection]\nimport_limit_kw = 50.0\n[[assets]]"
+    days = "[study]\nfirst_date = 2021-05-10\nuntil_date = 2021-05-13\n"
+    (folder / "site.toml").write_text(HEAD.replace("[[assets]]", limit) + days)
+    code, out, err = told(
+        capsys, "study", str(folder / "site.toml"), "--out", str(folder / "out"), "--formats", "json"
+    )
+    assert code == 0, out + err
+    said = " ".join(out.replace("│", " ").split())
+    assert "no plan meets every requirement of this site: limits of interconnection, battery gave way" in said
+    report = json.loads((folder / "out" / "report.json").read_text(encoding="utf-8"))
+    (clash,) = report["conflicts"]
+    assert (
+        clash["meter"] == "m" and "lets 50 kW in" in clash["what"] and clash["when"].startswith("2021-05-10")
+    )
+    assert report["relaxed"][0]["owner"] == "interconnection" and report["relaxed"][0]["most"] > 0
