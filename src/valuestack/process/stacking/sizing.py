@@ -42,6 +42,7 @@ NOTHING = 0.5  # kW, kWh: below, an asset is not there
 ENERGY_H = 6.0  # energy axis up to so many hours of the load's peak, where no price names a limit
 FRONTIER = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 WEAR = "wear set aside"
+ROUGH = 1e-5  # of the cost: how near the sizes of a frontier and of other prices must be to the best
 GAP, TIME_LIMIT_S = 1e-3, 30.0  # of one plan, where integers rule
 
 
@@ -811,13 +812,14 @@ def _frontier(case: _Case, own: _Found, battery: Any, step: Step) -> tuple[Outco
         return ()
     size = own.sized.size if _there(battery, own.sized.size) else dict(zip(names, _size_of(battery)))
     base = fsum(rate[n] * size[n] for n in names)
-    most = fsum(rate[x.name] * x.upper for x in own.problem.axes)
+    problem = replace(own.problem, gap=ROUGH)
+    most = fsum(rate[x.name] * x.upper for x in problem.axes)
     out = []
     for k, share in enumerate(FRONTIER):
         if share * base > most:
             break
         step("frontier", k / len(FRONTIER))
-        at = _Found((battery,), own.problem.best(spend=(rate, share * base)), own.problem)
+        at = _Found((battery,), problem.best(spend=(rate, share * base)), problem)
         if at.at():
             out.append(_settled(case, at.at(), f"at {share:g} x the spend", how=at.sized.why))
     return tuple(out)
@@ -942,15 +944,16 @@ def _flip(case: _Case, own: _Found, battery: Any, load: Outcome) -> dict[str, An
     if own.problem is None or load.npv_per_usd is None or load.npv_usd is None:
         return None
     price = case.prices[battery.name]
-    base = {x.name: x.usd_per_unit for x in own.problem.axes}
+    problem = replace(own.problem, gap=ROUGH)
+    base = {x.name: x.usd_per_unit for x in problem.axes}
 
     def at(times: float) -> Outcome:
         cheap = price.model_copy(
             update={k: getattr(price, k) * times for k in ("usd", "usd_per_kw", "usd_per_kwh")}
         )
-        best = own.problem.best({k: v * times for k, v in base.items()})  # type: ignore[union-attr]
+        best = problem.best({k: v * times for k, v in base.items()})
         other = replace(case, prices={**case.prices, battery.name: cheap})
-        return _of_found(other, _Found((battery,), best, own.problem), "battery")
+        return _of_found(other, _Found((battery,), best, problem), "battery")
 
     out: dict[str, Any] = {}
     for what, target in (("by NPV for a dollar", load.npv_per_usd), ("by NPV", load.npv_usd)):
@@ -968,7 +971,7 @@ def _flip(case: _Case, own: _Found, battery: Any, load: Outcome) -> dict[str, An
             out[what] = {"price_times": None, "why": f"not even at {low:.0%} of its price"}
             continue
         last = first
-        for _ in range(7):
+        for _ in range(6):
             middle = (low * high) ** 0.5
             o = at(middle)
             if better(o):
