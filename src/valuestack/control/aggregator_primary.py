@@ -8,8 +8,8 @@ through the contract and the guard:
                 the contract grants them
     window      states of charge while it may command, as limits of the guard (`windows_kwh`)
     override    the owner takes the store back for a cause that the contract names, after its notice: it fills from
-                then on at full power, and awards are no longer held; the reserve is the guard's and is no policy's to
-                spend
+                then on at full power, awards are held only as far as that leaves room, and none once it is full; the
+                reserve is the guard's and is no policy's to spend
 
 Between commands the store follows `rest`, a policy of the owner. While an award runs and nothing else is commanded, the
 store is kept in the middle of what it may use, at the owner's cost of energy.

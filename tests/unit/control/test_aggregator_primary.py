@@ -148,17 +148,26 @@ dispatches = st.builds(
     st.lists(anything, min_size=6, max_size=12),
     st.sampled_from([0.0, 0.3]),
     st.booleans(),
+    st.lists(st.tuples(st.integers(0, 90), st.integers(1, 20)), max_size=2),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_command_sequence_breaks_the_contract_or_the_guard(
-    dispatch: Dispatch, awards: list[float], powers: list[float], reserve: float, commanded: bool
+    dispatch: Dispatch,
+    awards: list[float],
+    powers: list[float],
+    reserve: float,
+    commanded: bool,
+    back: list[tuple[int, int]],
 ) -> None:
     """Whatever is asked: rights, reserve, service and export hold, and what was held is what was granted."""
     n, b = DAYS.n, battery()
     wanted = np.resize(np.repeat(awards, 7), n)
     asked = {"regulation/up": wanted, "regulation/down": np.roll(wanted, 5)}
     setpoints = {"battery": np.resize(np.repeat(powers, 5), n)} if commanded else {}
-    policy = AggregatorPrimary(contract(dispatch=dispatch), awards_kw=asked, setpoints_kw=setpoints)
+    storms = [TakenBack("safety", DAYS.start + timedelta(hours=a), float(n_h)) for a, n_h in back]
+    policy = AggregatorPrimary(
+        contract(dispatch=dispatch), awards_kw=asked, setpoints_kw=setpoints, taken_back=storms
+    )
     floor = np.full(n + 1, min(b.start_kwh, reserve * b.window_kwh[1]))
     record = run(policy, reserve_kwh={"battery": floor}, import_limit_kw=200.0, export_limit_kw=0.0)
     rights = Rights(dispatch, DAYS, policy.rights.cycle_kwh)
@@ -175,7 +184,11 @@ def test_no_command_sequence_breaks_the_contract_or_the_guard(
     # A store above the window is not pushed further up, one below it is not drawn further down, while it is commanded.
     before = np.concatenate(([b.start_kwh], stored[:-1]))
     low, high = dispatch.soc_min_frac * b.left_kwh, dispatch.soc_max_frac * b.left_kwh
-    may = policy.meter.on
+    may = policy.meter.on & ~policy._back
     assert (stored[may] >= np.minimum(low, before[may]) - 1e-6).all()
     roof = np.maximum(np.maximum(high, before[may]), floor[0])
     assert (stored[may] <= roof + 1e-6).all()
+    # Once the owner has it back and full, it stays so.
+    full = b.window_kwh[1]
+    kept = policy._back & (before >= full - 1e-6)
+    assert (stored[kept] >= full - 1e-6).all()

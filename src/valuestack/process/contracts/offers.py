@@ -481,9 +481,10 @@ class _Comparison:
     # --- the reserve, ceded ----------------------------------------------------------------------
 
     def _ceded(self, offer: Offer, site: Site, step: Step) -> Ceded | None:
-        """The same commands in the loop, the guard with the reserve and without it; None where nothing is reserved."""
+        """The same commands in the loop, the guard with the reserve and without it; None where nothing is reserved, and
+        for an offer of several contracts, whose rights the loop cannot hold side by side."""
         floors = [reserve_kwh(p) for p in self.at]
-        if not any(floors):
+        if not any(floors) or len(offer.contracts) > 1:
             return None
         step(f"{offer.name}: the year in the loop, reserve kept and ceded", None)
         runs = [
@@ -676,6 +677,8 @@ def _said(offers: Sequence[Offered], none: Replay, span_y: float) -> list[str]:
         )
     for low in offers:
         for high in offers:
+            if high.guaranteed_usd_per_y is not None or low.guaranteed_usd_per_y is not None:
+                continue  # a check is no share
             if high.share_frac > low.share_frac + 1e-9 and high.ranked.net_usd < low.ranked.net_usd - 0.005:
                 less = (low.ranked.net_usd - high.ranked.net_usd) / span_y
                 out.append(
@@ -688,6 +691,11 @@ def _said(offers: Sequence[Offered], none: Replay, span_y: float) -> list[str]:
         if gap > 0.005:
             out.append(
                 f"Under {o.name} it is worth {show_usd(gap)} a year to the owner who commands the battery."
+            )
+        if 0 < o.ranked.more_usd < o.ranked.exposed_usd:
+            out.append(
+                f"What {o.name} brings stands on mean calls: were the worst interval of every billing window a full "
+                f"call, demand charges would rise by {show_usd(o.ranked.exposed_usd / span_y)} a year, more than that."
             )
         for w in o.ranked.wear:
             first = None if w.spent is None else w.spent.first_breach
