@@ -160,13 +160,15 @@ class StudyOptions(_Part):
 
 class SimulateOptions(_Part):
     """What a simulation does. policies: by kind, or B for `dynamic`; policy_options: by policy. futures: what differs
-    between years; seed: of the futures; chunk: futures a worker takes at once."""
+    between years; seed: of the futures; chunk: futures a worker takes at once; foresight: the first so many futures
+    are also solved with the future known, where no engine or process makes that slow."""
 
     policies: tuple[str, ...] = ("do_nothing", "threshold", "dynamic")
     policy_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     scenarios: int = Field(default=1000, ge=1)
     seed: int = Field(default=0, ge=0)
     chunk: int = Field(default=25, ge=1, le=1000)
+    foresight: int = Field(default=3, ge=0)
     futures: Futures = Futures()
 
 

@@ -41,7 +41,7 @@ from ...report.simulated import Simulated, Verdict
 from ...report.tables import show_usd
 from ...site.site import Economics, Site
 from ...timeline import Kw
-from .simulate import BASE, KNOWN, METHODS, Row, Simulation, is_stream, split
+from .simulate import BASE, METHODS, Row, Simulation, is_stream, split
 
 TAIL_FRAC = 0.05
 DRAWS = 400  # of the bootstrap
@@ -746,8 +746,8 @@ def _methods(npv: bool) -> tuple[str, ...]:
         "serve, states none. A call is missed where the site did nothing about it.",
         "Layers 1 and 2 alone: a policy that answers calls is run once more as if nobody called; of any other the "
         "streams of layers 3 and 4 are taken out of the settled rows, which it did not look at.",
-        f"What not knowing the future costs: saving on the tariff less wear against the same with the future known, in "
-        f"the first {KNOWN} futures; blank where engines or processes make that bound slow.",
+        "What not knowing the future costs: saving on the tariff less wear against the same with the future known, in "
+        "the first futures (simulate.foresight of them); blank where engines or processes make that bound slow.",
     ]
     if npv:
         out.append(

@@ -42,7 +42,6 @@ METHODS = {"A": "utility_first", "B": "dynamic", "C": "aggregator_primary"}
 MANIFEST = "simulation.json"
 SCHEMA = 2  # of the rows; parts of another one are refused
 MOST = 300_000  # intervals of all lanes that are run at once: bounds memory
-KNOWN = 10  # the first so many futures are also solved with the future known, where no engine makes that slow
 SPARSE_H = 13.0  # outages are tried so far apart: prime to 24, so that every hour of the day has its turn
 BASE = (
     "base: "  # in front of what a policy that answers calls brings where nobody calls: layers 1 and 2 alone
@@ -203,7 +202,8 @@ class Bench:
         ]
         before = [self.bill_usd(kw, w.get("load_kvar")) for kw, w in zip(idle, worlds)]
         found: list[list[Row]] = [[] for _ in futures]
-        known = {f.number: self.bound_usd(f, usd) for f, usd in zip(futures, before) if f.number < KNOWN}
+        ahead = self.site.written.simulate.foresight
+        known = {f.number: self.bound_usd(f, usd) for f, usd in zip(futures, before) if f.number < ahead}
         for kind in policies:
             began = time.process_time()
             records = self.run(kind, futures)

@@ -38,6 +38,7 @@ policy = "threshold"
 [simulate]
 policies = ["do_nothing", "threshold"]
 chunk = 2
+foresight = 0
 """
 LOAD = """
 name = "load"
@@ -408,3 +409,12 @@ level_sd_frac = 0.4
             float(future.series["lmp"] @ future.series["load_kw"]), rel=1e-9
         )
     assert len({round(r["bill_usd"]) for r in rows}) == 4
+
+
+def test_the_first_futures_are_also_solved_with_the_future_known(site: Path) -> None:
+    site.write_text(SITE.replace("foresight = 0", "foresight = 1"))
+    rows = here(job(site, count=2))
+    assert {r["future"] for r in rows if "bound_usd" in r} == {0}
+    for r in rows:
+        if r["future"] == 0:
+            assert r["layer 1_usd"] + r["operation_usd"] <= r["bound_usd"] + 1e-6, "no policy beats the bound"
