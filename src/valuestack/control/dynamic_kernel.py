@@ -92,7 +92,6 @@ class Room(NamedTuple):
     days: Floats
     needs: Floats
     worst: Floats
-    order: Ints
     told: Floats
     held: Floats
     first: Floats
@@ -128,7 +127,6 @@ def room_of(steps: int, families: int, windows: int, scenarios: int) -> Room:
         days=np.zeros((steps, scenarios)).T,  # side by side in memory: all days are worked out at once
         needs=np.zeros((steps + 1, scenarios)),
         worst=row(scenarios),
-        order=np.arange(scenarios),
         told=row(5),
         held=row(at_most),
         first=row(at_most),
@@ -224,6 +222,18 @@ def _hold(p: Public, known: Known, room: Room, k: int, m: int) -> None:
                     room.held[i] = max(room.held[i], _free_kw(now, p, known.peak))
 
 
+@njit(
+    cache=True, error_model="numpy", fastmath={"nnan", "nsz"}
+)  # numbers only: a greatest is found side by side
+def _most(needs: Floats, found: int, m: int, low: Floats) -> None:
+    """Fill low (m + 1,) with the most of each row of needs, at least 0."""
+    for j in range(m + 1):
+        at = 0.0
+        for s in range(found):
+            at = max(at, needs[j, s])
+        low[j] = at
+
+
 @njit(cache=True, error_model="numpy")
 def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: float) -> float:
     """Fill room.low: least energy by interval for the share `cover` of the scenarios at room.caps, the worst left
@@ -231,12 +241,15 @@ def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: fl
     low, needs = room.low, room.needs
     _needed_kwh(room, found, m, p)
     kept = int(np.ceil(cover * found))
-    order = np.argsort(room.worst[:found]) if kept < found else room.order
-    for j in range(m + 1):
-        at = 0.0
-        for i in range(kept):
-            at = max(at, needs[j, order[i]])
-        low[j] = at
+    if kept == found:
+        _most(needs, found, m, low)
+    else:
+        order = np.argsort(room.worst[:found])
+        for j in range(m + 1):
+            at = 0.0
+            for i in range(kept):
+                at = max(at, needs[j, order[i]])
+            low[j] = at
     at, span, asked = energy, p.high - p.low, low[0]
     for j in range(m):
         over = room.load[j] - room.caps[j]

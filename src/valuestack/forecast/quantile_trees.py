@@ -42,12 +42,12 @@ def _lightgbm() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class QuantileTrees:
-    """See the head of this file. levels: the quantiles that are learnt, 0.5 among them; others are interpolated.
+    """See the head of this file. levels_frac: the quantiles that are learnt, 0.5 among them; others are interpolated.
     every_h, lead_step: the issues and leads that are learnt from. temperature_c: (n,) of the whole timeline, as it
     was forecast, given openly; what was measured makes a perfect weather forecast of it."""
 
     kind: ClassVar[str] = "quantile_trees"
-    levels: tuple[float, ...] = (0.1, 0.5, 0.9)
+    levels_frac: tuple[float, ...] = (0.1, 0.5, 0.9)
     point: SimilarDay = field(default_factory=SimilarDay)
     retrain_days: int = 28
     fit_days: int = 200
@@ -61,10 +61,12 @@ class QuantileTrees:
     _kept: dict[str, list[Any]] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        good = all(0 < q < 1 for q in self.levels) and list(self.levels) == sorted(set(self.levels))
-        if not good or 0.5 not in self.levels:
+        good = all(0 < q < 1 for q in self.levels_frac) and list(self.levels_frac) == sorted(
+            set(self.levels_frac)
+        )
+        if not good or 0.5 not in self.levels_frac:
             raise InputError(
-                f"quantile trees: levels = {self.levels}; give ascending numbers between 0 and 1, with 0.5"
+                f"quantile trees: levels_frac = {self.levels_frac}; give ascending numbers between 0 and 1, with 0.5"
             )
         if (
             self.check_days < 1
@@ -83,7 +85,7 @@ class QuantileTrees:
         made = self._learnt(past, timeline, n)
         if made is None:
             return self.point.predict(past, timeline, n)
-        return np.asarray(made[self.levels.index(0.5)])
+        return np.asarray(made[self.levels_frac.index(0.5)])
 
     def quantiles(self, past: Kw, timeline: Timeline, n: int, levels: Kw) -> Kw:
         """Quantiles of the n intervals that follow `past`, (levels, n); beyond those learnt, the outermost hold."""
@@ -92,7 +94,7 @@ class QuantileTrees:
             from .similar_quantiles import SimilarQuantiles
 
             return SimilarQuantiles(self.point).quantiles(past, timeline, n, levels)
-        return np.array([np.interp(levels, self.levels, column) for column in made.T]).T
+        return np.array([np.interp(levels, self.levels_frac, column) for column in made.T]).T
 
     def scenarios(self, past: Kw, timeline: Timeline, n: int, count: int, seed: int) -> Kw:
         """Days that may come, (count, n): error paths of the similar-day forecast, drawn anew, over the median."""
@@ -153,7 +155,7 @@ class QuantileTrees:
             "verbose": -1,
         }
         out = []
-        for q in self.levels:
+        for q in self.levels_frac:
             model = lightgbm.train({**options, "alpha": q}, data, num_boost_round=self.trees)
             off = y[check] - model.predict(x[check], num_threads=1)
             out.append((model, float(np.quantile(off, q)) if off.size else 0.0))

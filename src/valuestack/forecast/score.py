@@ -60,12 +60,12 @@ def pinball(quantiles: Kw, levels: Kw, actual: Kw) -> float:
 
 @dataclass(frozen=True, slots=True)
 class BandScore:
-    """How good quantiles were. pinball: mean loss in the series' unit; coverage_frac: share of values between the
+    """How good quantiles were. pinball_kw: mean loss in the series' unit; coverage_frac: share of values between the
     lowest and the highest level; width_frac: mean width of that band over the mean value; peak_coverage_frac: share
     of rows whose highest value lies at or below the highest of the top quantile."""
 
     rows: int
-    pinball: float
+    pinball_kw: float
     coverage_frac: float
     width_frac: float
     peak_coverage_frac: float
@@ -76,7 +76,7 @@ def score_bands(quantiles: Kw, levels: Kw, actual: Kw) -> BandScore:
     low, high = quantiles[:, 0], quantiles[:, -1]
     return BandScore(
         rows=actual.shape[0],
-        pinball=float(np.mean([pinball(q, levels, a) for q, a in zip(quantiles, actual)])),
+        pinball_kw=float(np.mean([pinball(q, levels, a) for q, a in zip(quantiles, actual)])),
         coverage_frac=coverage(low, high, actual),
         width_frac=float((high - low).mean() / (abs(float(actual.mean())) or 1.0)),
         peak_coverage_frac=float((actual.max(axis=1) <= high.max(axis=1)).mean()),

@@ -68,7 +68,7 @@ def test_bands_cover_what_comes_and_trees_are_no_worse() -> None:
         made = np.array([method.quantiles(kw[:k], timeline, 96, LEVELS) for k in at])
         found[method.kind] = score_bands(made, LEVELS, actual)
         assert 0.6 < found[method.kind].coverage_frac < 0.95, found
-    assert found["quantile_trees"].pinball < 1.05 * found["similar_quantiles"].pinball
+    assert found["quantile_trees"].pinball_kw < 1.05 * found["similar_quantiles"].pinball_kw
 
 
 def test_error_paths_are_those_of_days_alike_and_lie_on_the_forecast_whole() -> None:
@@ -99,7 +99,7 @@ def test_trees_without_their_package_are_refused_with_a_remedy(monkeypatch: pyte
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: QuantileTrees(levels=(0.9, 0.5)), "levels"),
+        (lambda: QuantileTrees(levels_frac=(0.9, 0.5)), "levels"),
         (lambda: QuantileTrees(min_days=10), "check_days"),
         (lambda: SimilarQuantiles(days=1), "days = 1"),
     ],
