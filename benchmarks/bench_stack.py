@@ -131,7 +131,7 @@ def _row(name: str, timeline: Timeline, kw: Kw) -> Row:
     return Row(
         f"full stack of a year, {name}, 15 min",
         seconds,
-        "HiGHS" if not least else f"HiGHS, cut at {HIGHS_LIMIT_S:g} s: at least",
+        "HiGHS" if not least else f"HiGHS, cut at {HIGHS_LIMIT_S:g} s of the clock: at least",
         judged,
         "<= 1.0 s, gap <= 1e-6 and >= 10x",
         met,
