@@ -194,3 +194,37 @@ def test_the_optimum_reads_under_reopts_names(found: Sizing) -> None:
     assert found.reopt is not None and found.optimum is not None
     assert found.reopt["Financial"]["npv"] == found.optimum.npv_usd
     assert found.reopt["ElectricStorage"]["size_kwh"] == found.optimum.sizes["battery"]["kwh"]
+
+
+@pytest.mark.slow
+def test_moving_load_is_laid_beside_a_battery_and_the_order_turns_at_some_price() -> None:
+    out = site()
+    out["assets"] = [
+        *out["assets"],
+        {
+            "kind": "flexible_load",
+            "name": "mill",
+            "what": "a mill that can wait",
+            "shed_kw": 150.0,
+            "recovery_frac": 1.0,
+            "recovery_h": 6.0,
+            "recovery_max_kw": 150.0,
+            "control_capex_usd": 60000.0,
+            "control_om_usd_per_y": 1000.0,
+        },
+    ]
+    found = size(out, granularity=False, frontier=False)
+    moving = found.moving
+    assert moving is not None and moving["load"]["name"] == "mill" and 0 < moving["load"]["moved_kw"] <= 150.0
+    load, buy = moving["load"], moving["battery"]
+    assert moving["capital_ratio"] == pytest.approx(buy["capex_usd"] / load["capex_usd"])
+    assert moving["saving_ratio"] == pytest.approx(buy["saving_usd_per_y"] / load["saving_usd_per_y"])
+    for what, flip in moving["flip"].items():
+        times = flip["price_times"]
+        if times is None:
+            assert flip["why"]
+            continue
+        target = load["npv_usd"] if what == "by NPV" else load["npv_per_usd"]
+        reached = flip["npv_usd"] if what == "by NPV" else flip["npv_usd"] / flip["capex_usd"]
+        assert 0.02 <= times < 1 and reached >= target
+        assert flip["usd_per_kw"] == pytest.approx(times * PER_KW)
