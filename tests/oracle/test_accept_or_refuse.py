@@ -19,7 +19,7 @@ from valuestack.forecast.perfect import Perfect
 from valuestack.terms import Block, Claim, Measure, Payment, Term
 from valuestack.timeline import Timeline
 
-N, H = 10, 1.0
+N, H = 10, 0.5
 
 
 @dataclass

@@ -15,14 +15,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..dispatch import Call, Plan, View
+from ..errors import InputError
+from ..flows import Store
 from ..forecast.forecaster import Forecaster
 from ..forecast.similar_day import SimilarDay
 from ..timeline import Kw
 from .guard import Guard
 from .horizon import RollingHorizon, _Lane
-from .obliged_kernel import cost_ahead, decide_promised, duty_of, scenarios_ahead
+from .obliged_kernel import cost_ahead, decide_promised, duty_of, rule_ahead, scenarios_ahead
 from .policy import Setting
 from .promises import Pay, Promises, pay_of, short_view
+from .stores import offered
 from .twin import Twin
 
 
@@ -77,51 +80,58 @@ def hindsight(decisions: list[Decision]) -> Hindsight:
 class Candidate:
     """Something to say yes or no to: kw (m,) of an award, or of an event, from interval `first` on.
 
-    usd: what the award earns if it is held; pay: what the event pays."""
+    usd: what the award earns if it is held, each_usd: in each interval; pay: what the event pays."""
 
     call: Call
     first: int
     kw: Kw
     usd: float = 0.0
     pay: Pay | None = None
+    each_usd: Kw | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Sums:
     """Expected money of the days ahead under some promises, costs positive [USD]."""
 
-    retail: float = 0.0
-    wear: float = 0.0
-    revenue: float = 0.0
-    penalty: float = 0.0
-    reserve: float = 0.0
+    retail_usd: float = 0.0
+    wear_usd: float = 0.0
+    revenue_usd: float = 0.0
+    penalty_usd: float = 0.0
+    reserve_usd: float = 0.0
 
     @property
     def net(self) -> float:
         """Money to the owner."""
-        return self.revenue - self.retail - self.wear - self.penalty - self.reserve
+        return self.revenue_usd - self.retail_usd - self.wear_usd - self.penalty_usd - self.reserve_usd
 
 
 @dataclass(slots=True, eq=False)
 class Moment:
-    """Where things stand when calls are weighed: everything that the same question needs later, in hindsight."""
+    """Where things stand when calls are weighed: everything that the same question needs later, in hindsight.
+
+    unsure: loads_kw are days that may come, of which a controller will not know which; base_usd: what no new promise
+    costs by a plan that knows, and by rule."""
 
     k: int
     m: int
     energy_kwh: float
     peak_kw: Kw
     planned_kw: Kw
-    loads: Kw
+    loads_kw: Kw
     promises: Any
     states: dict[str, Any]
+    unsure: bool = False
+    base_usd: tuple[float, float] | None = None
     running: list[Candidate] = field(default_factory=list)
 
 
-class Answering(RollingHorizon):
+class AnsweringHorizon(RollingHorizon):
     """Base of policies that answer calls; see the head of this file.
 
     ahead_h: how far a call is weighed. weighed: days that may come on which a call is weighed, 0 = on the forecast
-    alone. reserve_usd_per_kwh_h: what a kWh in store is worth an hour as backup, beyond the hard reserve.
+    alone. least_days: while fewer such days are known, what may be refused is refused: nobody could say what it costs.
+    reserve_usd_per_kwh_h: what a kWh in store is worth an hour as backup, beyond the hard reserve.
     """
 
     answers: ClassVar[bool] = True
@@ -137,6 +147,7 @@ class Answering(RollingHorizon):
         cover_frac: float = 1.0,
         tilt_usd_per_kwh: float = 2e-5,
         weighed: int = 6,
+        least_days: int = 3,
         reserve_usd_per_kwh_h: float = 0.0,
     ) -> None:
         super().__init__(
@@ -148,6 +159,7 @@ class Answering(RollingHorizon):
             tilt_usd_per_kwh=tilt_usd_per_kwh,
         )
         self.ahead_h, self.weighed = max(ahead_h, horizon_h), int(weighed)
+        self.least_days = min(int(least_days), self.weighed, self.scenarios)
         self.reserve_usd_per_kwh_h = reserve_usd_per_kwh_h
 
     def prepare(self, setting: Setting) -> None:
@@ -158,20 +170,33 @@ class Answering(RollingHorizon):
         self._streams = list(setting.streams)
         self._promises: Promises | None = None
         self._running: list[Candidate] = []
-        self._capped = False
+        self._capped, self._nothing = False, np.zeros(self.timeline.n)
         self.decisions: list[Decision] = []
 
     def kernel(self, twin: Twin, guard: Guard) -> Any:
         """No compiled loop: calls are answered one by one."""
         return None
 
+    def _find_stores(self, view: View) -> list[Store]:
+        return offered(self._assets, view)
+
     def _begin(self, view: View, lanes: int) -> None:
-        super()._begin(view, lanes)
+        self._stores = self._find_stores(view)
+        if len(self._stores) > 1:
+            raise InputError(
+                f"{self.kind} answers calls with one store; the site has {', '.join(s.name for s in self._stores)}"
+            )
         if not self._stores:
             return
+        self._public = self._make_public(self._stores[0])
+        self._lanes = [self._lane() for _ in range(lanes)]
         self._far = self._public._replace(tilt=0.0)
         self._public = self._public._replace(steps=self._near)
-        self._promises = Promises(duty_of(self.timeline.n), self._stores[0], self.timeline.step_h)
+        store = self._stores[0]
+        floor = np.zeros(self.timeline.n + 1)
+        if store.name in self._setting.floor_kwh:
+            floor = np.maximum(self._setting.floor_kwh[store.name] - self._public.low, 0.0)
+        self._promises = Promises(duty_of(self.timeline.n), store, self.timeline.step_h, floor)
 
     # --- one interval ----------------------------------------------------------------------------
 
@@ -189,17 +214,23 @@ class Answering(RollingHorizon):
         if k > 0 and view.record is not None:
             observe(k - 1, float(np.atleast_2d(view.record.net_kw)[0, k - 1]), self._public, lane.known)
         self._look(lane, k, float(base[0]), late)
-        energy = float(np.asarray(view.asset_state[store.name], dtype=float)[0])
+        energy = float(np.asarray(view.asset_state.get(store.name, 0.0), dtype=float).ravel()[0])
         asked = [c for c in view.calls if c.key not in view.answers and self._due(c, k)]
+        self._before(view, lane, energy, asked)
         awards = self._answer(view, lane, energy, asked) if asked else {}
         self._keep_events(view, lane)
-        wish = decide_promised(k, energy, self._public, lane.known, lane.room, self._promises.duty)
+        # A full call lies on the peak when awards are weighed; from then on the meter shows what is called.
+        duty = self._promises.duty._replace(expose=self._nothing)
+        wish = decide_promised(k, energy, self._public, lane.known, lane.room, duty)
         return Plan(
             setpoints_kw={store.name: np.array([wish])},
             awards_kw=awards,
             accepted=tuple(key for key, kw in awards.items() if np.any(kw)),
             why=self._why(lane, k),
         )
+
+    def _before(self, view: View, lane: _Lane, energy: float, asked: list[Call]) -> None:
+        """What a policy does before it answers."""
 
     def _keep_events(self, view: View, lane: _Lane) -> None:
         """Cap the net load in the promised events of the horizon, by what is still missing of them."""
@@ -233,6 +264,9 @@ class Answering(RollingHorizon):
         """kW promised to each call, (its n,)."""
         out = {c.key: np.zeros(c.n) for c in asked}
         moment = self._moment(view, lane, energy)
+        self.worth(lane, moment, [], [])  # what everything is compared with
+        if len(moment.loads_kw) * moment.unsure < self.least_days:
+            asked = [c for c in asked if c.mandatory]
         for one in self.weigh(view, lane, moment, asked):
             self._promise(one)
             c = one.call
@@ -273,7 +307,8 @@ class Answering(RollingHorizon):
                 for a in self._assets
                 if a.name == self._stores[0].name
             },
-            list(self._running),
+            unsure=found > 0,
+            running=list(self._running),
         )
 
     def worth(self, lane: _Lane, moment: Moment, taken: list[Candidate], settled: list[Pay]) -> Sums:
@@ -287,8 +322,8 @@ class Answering(RollingHorizon):
         events = [*moment.running, *(one for one in taken if one.pay is not None)]
         called = sum(c.up_frac * float(kw.sum()) for c, kw in rows) * h
         earned = sum(one.usd for one in taken if one.pay is None)
-        share = 1.0 / len(moment.loads)
-        for load in moment.loads:
+        share, blind = 1.0 / len(moment.loads_kw), 0.0
+        for load in moment.loads_kw:
             p.clear(k, m)
             for one in events:
                 assert one.pay is not None
@@ -297,29 +332,47 @@ class Answering(RollingHorizon):
                 p.event(one.pay.span, self._most_kw(one, level), one.pay.usd_per_kwh)
             usd, soft = cost_ahead(k, m, moment.energy_kwh, load, self._far, lane.known, lane.room, p.duty)
             if soft > 3:
-                out.retail = inf
+                out.retail_usd = inf
                 break
             power = lane.room.best[:m].copy()
+            laid_kw = lane.room.load[:m].copy()
+            if moment.unsure:
+                blind += share * rule_ahead(
+                    k, m, moment.energy_kwh, load, self._far, lane.known, lane.room, p.duty
+                )
             out_kw = np.maximum(-power, 0.0)
             wear = float(out_kw.sum()) * h * store.wear_usd_per_kwh
-            net = lane.room.load[:m] - p.duty.expose[k : k + m] + power
-            out.retail += share * (usd - wear)
-            out.wear += share * (wear + called * store.wear_usd_per_kwh)
-            out.revenue += share * (earned if soft < 3 else 0.0)  # what no walk can hold earns nothing
+            net = laid_kw - (p.duty.expose[k : k + m] if soft < 3 else 0.0) + power
+            out.retail_usd += share * (usd - wear)
+            out.wear_usd += share * (wear + called * store.wear_usd_per_kwh)
+            out.revenue_usd += share * (earned if soft < 3 else 0.0)  # what no walk can hold earns nothing
             for pay in settled:
                 here = slice(pay.span.start - k, pay.span.stop - k)
                 got = pay.usd(net[here], out_kw[here])
-                out.revenue += share * got[0]
-                out.penalty += share * got[1]
+                out.revenue_usd += share * got[0]
+                out.penalty_usd += share * got[1]
             if self.reserve_usd_per_kwh_h:
                 stored = moment.energy_kwh + np.cumsum(
                     np.maximum(power, 0.0) * p.ec * h - out_kw * h / p.ed - p.duty.drain[k : k + m] * h
                 )
-                out.reserve -= share * self.reserve_usd_per_kwh_h * float(stored.sum()) * h
+                out.reserve_usd -= share * self.reserve_usd_per_kwh_h * float(stored.sum()) * h
         p.clear(k, m)
         for c, kw in rows:
             p.award(c, k, -kw)
+        if moment.unsure and out.retail_usd < inf:
+            if not taken and moment.base_usd is None:
+                moment.base_usd = (out.retail_usd + out.wear_usd, blind)
+            if (
+                moment.base_usd is not None
+            ):  # a walk knows its day: what a promise costs is no less than by rule
+                extra = (blind - moment.base_usd[1]) - (out.retail_usd + out.wear_usd - moment.base_usd[0])
+                out.retail_usd += max(0.0, extra)
         return out
+
+    def _worth(self, lane: _Lane, moment: Moment, taken: list[Candidate], due: list[Pay]) -> Sums:
+        """`worth` with the events taken beside those that are due anyway."""
+        more = [c.pay for c in taken if c.pay is not None and all(c.pay is not d for d in due)]
+        return self.worth(lane, moment, taken, [*due, *more])
 
     def _by_call(self, taken: list[Candidate], k: int, m: int) -> list[tuple[Call, Kw]]:
         """Awards of the same call added up over the horizon."""

@@ -16,16 +16,23 @@ Within the quarter-hour the metered load of the running interval is taken as kno
 the forecast stands in, and much of the saving is lost. A ratchet is defended as a floor that is already paid; that
 a new peak is paid again in later months is not priced.
 
+Beside streams beyond the tariff it plans all layers, see all_layers.py.
+
 The defaults were set on ten cells, see docs/explanation/capture.md, and hold for every site.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..dispatch import Plan, View
 from ..forecast.forecaster import Forecaster
 from ..forecast.similar_day import SimilarDay
 from .horizon import RollingHorizon
+from .policy import Setting
+
+if TYPE_CHECKING:
+    from .answering import Decision
 
 
 class Dynamic(RollingHorizon):
@@ -33,10 +40,12 @@ class Dynamic(RollingHorizon):
 
     forecaster: similar days with intraday correction where none is given. horizon_h: how far a plan looks.
     scenarios: past days whose errors are laid over the forecast, 0 = trust it. reach_days: how far back they may
-    lie. cover_frac: share of them that the reserve covers, the worst left out.
+    lie. cover_frac: share of them that the reserve covers, the worst left out. layers: options of the plan over all
+    layers, by name (AllLayersHorizon).
     """
 
     kind: ClassVar[str] = "dynamic"
+    answers: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -47,6 +56,7 @@ class Dynamic(RollingHorizon):
         reach_days: int = 35,
         cover_frac: float = 1.0,
         tilt_usd_per_kwh: float = 0.0,
+        layers: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
             SimilarDay() if forecaster is None else forecaster,
@@ -56,3 +66,31 @@ class Dynamic(RollingHorizon):
             cover_frac=cover_frac,
             tilt_usd_per_kwh=tilt_usd_per_kwh,
         )
+        self._options = dict(layers or {})
+        self._all: RollingHorizon | None = None
+
+    def prepare(self, setting: Setting) -> None:
+        """See Policy."""
+        super().prepare(setting)
+        self._all = None
+        if setting.streams:
+            from .all_layers import AllLayersHorizon
+
+            shared: dict[str, Any] = {
+                "horizon_h": self.horizon_h,
+                "scenarios": self.scenarios,
+                "reach_days": self.reach_days,
+                "cover_frac": self.cover_frac,
+                "tilt_usd_per_kwh": self.tilt_usd_per_kwh,
+            }
+            self._all = AllLayersHorizon(self.forecaster, **{**shared, **self._options})
+            self._all.prepare(setting)
+
+    def decide(self, view: View) -> Plan:
+        """See RollingHorizon; over all layers where there are any beyond the tariff."""
+        return super().decide(view) if self._all is None else self._all.decide(view)
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """Yes and no to each call with its numbers."""
+        return list(getattr(self._all, "decisions", ()))

@@ -60,12 +60,19 @@ def run(
         raise InputError(
             f"{policy.kind}: calls are answered in one lane at a time; run each scenario by itself"
         )
-    setting = Setting(
-        world.timeline, assets, terms, import_limit_kw, export_limit_kw, streams if answers else (), True
-    )
-    policy.prepare(setting)
     guard = guard_for(twin.stores, n, world.timeline.step_h, import_limit_kw, export_limit_kw, reserve_kwh)
     guard.given, guard.may_cut = twin.given, twin.may_cut
+    setting = Setting(
+        world.timeline,
+        assets,
+        terms,
+        import_limit_kw,
+        export_limit_kw,
+        streams if answers else (),
+        {name: limits.floor_kwh for name, limits in guard.stores.items()} if answers else {},
+        simulated=True,  # a twin: some policies may never be run on anything else
+    )
+    policy.prepare(setting)
     for name, (low, high) in getattr(policy, "windows_kwh", dict)().items():
         guard.narrow(name, low, high)
     # A kernel follows the belief; a battery with an efficiency curve does not.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..solve.store_dp_kernel import Ints, Scratch, Walk, _master, evaluate
+from ..solve.store_dp_kernel import PIECES, Ints, Scratch, Walk, _master, evaluate
 from .dynamic_kernel import _FAR, Known, Public, Room, _hold, _remember, _reserve, _rows, _scenarios
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -155,7 +155,7 @@ def _walked(
     of events, 3 the room of awards."""
     most_usd = room.price[:count].sum()
     dear = 0.0
-    drain = d.drain[k : k + m]
+    drain = d.drain[k : k + m] * p.h  # a walk takes kWh an interval
     if soft >= 3:
         drain = room.zero[:m]
         for j in range(m):
@@ -180,9 +180,9 @@ def _walked(
         if soft >= 1:
             room.low[j] = p.low
         room.high[j] = p.high
-        if soft < 3:
-            room.low[j] = max(room.low[j], p.low + d.need[t])
+        if soft < 3:  # what days like this one ask for stands above what promises keep
             room.high[j] = p.high - d.spare[t]
+            room.low[j] = min(room.low[j] + d.need[t], max(room.high[j], p.low + d.need[t]))
     big = 1.25 * most_usd / p.h + 2.0 * dear / p.ec + p.wear + 1.0
     end = room.low[m] if soft >= 1 else p.low + (0.0 if soft >= 3 else d.need[k + m])
     walk = Walk(
@@ -193,9 +193,14 @@ def _walked(
     for i in range(count):
         planned = known.planned[room.ids[i]]
         room.first[i] = max(room.held[i], planned) if planned < _FAR else room.held[i]
+    w = room.walk  # walks are as long as their room
+    cut = Scratch(
+        w.slope[: m * PIECES], w.length[: m * PIECES], w.levels[: m * PIECES], w.first[: m + 1], w.least[:m],
+        w.most[:m], w.usd[:m], w.y_low[:m], w.y_high[:m], w.y[:m],
+    )  # fmt: skip
     wrong, upper, lower, walks = _nearly(
         walk, room.rows[:, :m], room.held[:count], room.first[:count], room.price[:count],
-        1e-6 * max(1.0, most_usd * p.power), room.walk, room.power[:m], room.stored[:m], room.best[:m],
+        1e-6 * max(1.0, most_usd * p.power), cut, room.power[:m], room.stored[:m], room.best[:m],
     )  # fmt: skip
     room.told[1], room.told[2], room.told[3] = walks, upper, lower
     return bool(wrong < 0)
@@ -223,6 +228,49 @@ def cost_ahead(
                     usd -= d.fine[t] * (room.load[j] + room.best[j]) * p.h
             return usd, soft
     return np.inf, 4
+
+
+@njit(cache=True)
+def rule_ahead(
+    k: int, m: int, stored_kwh: float, load: Floats, p: Public, known: Known, room: Room, d: Duty
+) -> float:
+    """Cost of m intervals from k on where nothing is known ahead: the store serves what exceeds the peaks so far and
+    fills below them [USD]. What a walk that knows its day pays less is foresight that no controller has."""
+    _lay(k, m, load, p, d, room)
+    count = _rows(p, room, k, m)
+    _hold(p, known, room, k, m)
+    peak = room.first  # as far as the run has come
+    for i in range(count):
+        peak[i] = room.held[i]
+    at, usd = min(max(stored_kwh, p.low), p.high), 0.0
+    for j in range(m):
+        t = k + j
+        cap = d.most[t] + d.expose[t]
+        for f in range(p.window.shape[0]):
+            i = room.rows[f, j]
+            if i >= 0:
+                cap = min(cap, peak[i])
+        at = min(max(at - d.drain[t] * p.h, p.low), p.high)
+        low = p.low + max(d.need[t], d.need[t + 1])
+        high = p.high - max(d.spare[t], d.spare[t + 1])
+        over = room.load[j] - cap
+        if over > 0.0:
+            q = -min(over, room.kw_out[j], max(at - low, 0.0) * p.ed / p.h, room.load[j] + room.most_out[j])
+        else:
+            q = min(-over, room.kw_in[j], max(high - at, 0.0) / (p.ec * p.h), room.most_in[j] - room.load[j])
+        q = q if np.isfinite(q) else 0.0
+        at += (q * p.ec if q > 0.0 else q / p.ed) * p.h
+        net = room.load[j] + q
+        for f in range(p.window.shape[0]):
+            i = room.rows[f, j]
+            if i >= 0 and net > peak[i]:
+                usd += room.price[i] * (net - peak[i])
+                peak[i] = net
+        metered = net - d.expose[t]
+        usd += p.h * (p.buy[t] + d.pay[t] if metered > 0.0 else p.sell[t] + d.pay[t]) * metered
+        if q < 0.0:
+            usd -= p.h * p.wear * q
+    return float(usd - p.value[k] * at)
 
 
 @njit(cache=True)
@@ -254,7 +302,7 @@ def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Ro
                 i = room.rows[f, j]
                 if i >= 0:
                     room.caps[j] = min(room.caps[j], max(room.held[i], known.planned[room.ids[i]]))
-        room.told[0] = _reserve(p, room, m, found, p.cover, start - p.low)
+        room.told[0] = _reserve(p, room, m, found, p.cover, max(0.0, start - p.low - d.need[k]))
         done = _walked(k, m, p, known, room, d, count, start, 0)
     for soft in range(1, 4):
         if not done:

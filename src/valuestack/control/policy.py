@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -28,6 +28,7 @@ class Setting:
     import_limit_kw: float | Kw = inf
     export_limit_kw: float | Kw = 0.0
     streams: Sequence[Any] = ()
+    floor_kwh: Mapping[str, Kw] = field(default_factory=dict)
     simulated: bool = False
 
 

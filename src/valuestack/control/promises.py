@@ -48,10 +48,13 @@ def belief_of(world: World, streams: Sequence[Any], given: dict[str, Forecaster]
 
 
 class Promises:
-    """The Duty of one store, with promises laid on and taken off."""
+    """The Duty of one store, with promises laid on and taken off. floor_kwh: (n + 1,) what a reserve keeps above the
+    store's least; promises stand above it."""
 
-    def __init__(self, duty: Duty, store: Store, step_h: float) -> None:
+    def __init__(self, duty: Duty, store: Store, step_h: float, floor_kwh: Kw | None = None) -> None:
         self.duty, self.h = duty, step_h
+        self._floor = np.zeros(duty.need.size) if floor_kwh is None else floor_kwh
+        duty.need[:] = self._floor
         self.ec, self.ed = store.charge_efficiency_frac, store.discharge_efficiency_frac
         self._need, self._spare = np.zeros(duty.up.size), np.zeros(duty.up.size)
 
@@ -100,18 +103,19 @@ class Part:
     of: Promises
     k: int
     rows: tuple[Kw, ...]
-    need: Kw
-    spare: Kw
+    need_kwh: Kw
+    spare_kwh: Kw
 
     def whole(self) -> Promises:
         """Promises over the timeline again, nothing beyond the horizon."""
         out = copy(self.of)
         out.duty = duty_of(self.of.duty.up.size)
+        out.duty.need[:] = self.of._floor
         for row, saved in zip(out.duty, self.rows):
             row[self.k : self.k + saved.size] = saved
         out._need, out._spare = np.zeros_like(self.of._need), np.zeros_like(self.of._spare)
-        out._need[self.k : self.k + self.need.size] = self.need
-        out._spare[self.k : self.k + self.spare.size] = self.spare
+        out._need[self.k : self.k + self.need_kwh.size] = self.need_kwh
+        out._spare[self.k : self.k + self.spare_kwh.size] = self.spare_kwh
         return out
 
 

@@ -24,14 +24,14 @@ import numpy as np
 from ..dispatch import Call, Foresight, Record, View, World
 from ..errors import InputError
 from ..forecast.forecaster import Forecaster
-from .answering import Answering, Candidate, Decision, Moment, Sums
+from .answering import AnsweringHorizon, Candidate, Decision, Moment, Sums
 from .horizon import _Lane
 from .policy import Setting
 from .promises import Pay, pay_of, price_of, short_view
 
 
-class UtilityFirst(Answering):
-    """Method A; see the head of this file, Answering for what it shares.
+class UtilityFirst(AnsweringHorizon):
+    """Method A; see the head of this file, AnsweringHorizon for what it shares.
 
     levels: shares of what an event asks that are tried, one of them is promised; of an event that asks for no kW, of
     what the store can give so long. parts: an award is offered in so many equal parts, each taken by itself. group_h:
@@ -84,10 +84,6 @@ class UtilityFirst(Answering):
             taken, best = self._in_turn(lane, moment, kept, due)
         self._note(view, lane, moment, kept, taken, best, due)
         return taken
-
-    def _worth(self, lane: _Lane, moment: Moment, taken: list[Candidate], due: list[Pay]) -> Sums:
-        more = [c.pay for c in taken if c.pay is not None and all(c.pay is not d for d in due)]
-        return self.worth(lane, moment, taken, [*due, *more])
 
     def _levelled(
         self, lane: _Lane, moment: Moment, candidates: list[Candidate], due: list[Pay]
@@ -218,11 +214,11 @@ class UtilityFirst(Answering):
                     n=c.kw.size,
                     kw=float(c.kw.max()),
                     accepted=yes,
-                    revenue_usd=with_it.revenue - without.revenue,
-                    retail_loss_usd=with_it.retail - without.retail,
-                    wear_usd=with_it.wear - without.wear,
-                    penalty_usd=with_it.penalty - without.penalty,
-                    reserve_usd=with_it.reserve - without.reserve,
+                    revenue_usd=with_it.revenue_usd - without.revenue_usd,
+                    retail_loss_usd=with_it.retail_usd - without.retail_usd,
+                    wear_usd=with_it.wear_usd - without.wear_usd,
+                    penalty_usd=with_it.penalty_usd - without.penalty_usd,
+                    reserve_usd=with_it.reserve_usd - without.reserve_usd,
                 )
             )
         self._rounds.append(
@@ -240,7 +236,13 @@ class UtilityFirst(Answering):
         for moment, kept, taken, due, first in self._rounds:
             k, m = moment.k, moment.m
             known.peak[:], known.planned[:] = moment.peak_kw, moment.planned_kw
-            then = replace(moment, loads=known.base[None, k : k + m].copy(), promises=moment.promises.whole())
+            then = replace(
+                moment,
+                loads_kw=known.base[None, k : k + m].copy(),
+                promises=moment.promises.whole(),
+                base_usd=None,
+            )
+            self.worth(lane, then, [], [])
             view = View(self.timeline, k, m, Foresight(world), then.states, record=record)
             came = self._came(view, [*kept, *(c for c in taken if c not in kept)], due)
             now = [came[id(t)] for t in taken]

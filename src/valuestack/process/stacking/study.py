@@ -79,7 +79,8 @@ def study(site: Site | Any, progress: Step | None = None, *, sizes: bool = False
     clock.lap("bound")
     step(f"realised ({site.written.study.policy})", 0.6)
     realised_runs = [
-        realised_run(site, m, prices_of(r), layers.reserve_kwh(p)) for m, r, p in zip(meters, runs, places)
+        realised_run(site, m, prices_of(r), layers.reserve_kwh(p), p.streams)
+        for m, r, p in zip(meters, runs, places)
     ]
     realised = _case("realised", "realised", meters, realised_runs)
     clock.lap("realised")
@@ -205,6 +206,7 @@ def _case(name: Any, label: str, meters: Sequence[Ready], runs: Sequence[Run]) -
         bills={m.name: m.settle(r.record.net_kw, r.record.net_kvar) for m, r in zip(meters, runs)},
         records={m.name: r.record for m, r in zip(meters, runs)},
         operation=Ledger.of(e for r in runs for e in r.operation),
+        services=Ledger.of(e for r in runs for e in r.services),
         wear={k: w for r in runs for k, w in r.wear.items()},
         method=", ".join(dict.fromkeys(r.method for r in runs)),
         stored_change_kwh=fsum(_stored_change_kwh(m, r.record) for m, r in zip(meters, runs)),
