@@ -86,7 +86,7 @@ def damage_table(found: Compared) -> Table:
 
 
 def _title(o: Offered, r: Replay) -> str:
-    return f"{o.name}; {WHO[r.dispatcher]}"
+    return f"{o.name}, {r.dispatcher}"
 
 
 def wear_table(found: Compared) -> Table:
