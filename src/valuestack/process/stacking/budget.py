@@ -27,16 +27,16 @@ class Budget:
 
     whole_s: float
     sets: int = 0
-    began: float | None = field(default=None)
+    began_s: float | None = field(default=None)
 
     def start(self) -> None:
         """From now on the time runs."""
-        self.began = time.monotonic() if self.began is None else self.began
+        self.began_s = time.monotonic() if self.began_s is None else self.began_s
 
     @property
     def left_s(self) -> float:
         """What is left of it."""
-        used = 0.0 if self.began is None else time.monotonic() - self.began
+        used = 0.0 if self.began_s is None else time.monotonic() - self.began_s
         return max(0.0, self.whole_s - used)
 
     @property
