@@ -21,6 +21,8 @@ from valuestack.dispatch import Plan, View
 from valuestack.streams.grid.enrolment import Call as Event
 from valuestack.timeline import Timeline
 
+pytestmark = pytest.mark.slow
+
 T = Timeline(start="2026-11-09T00:00", step_h=0.25, n=96 * 6, tz="America/New_York")
 EVENTS = (
     Event(start="2026-11-12T17:00", hours=2.0, notice_h=20.0),

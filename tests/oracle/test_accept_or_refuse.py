@@ -9,6 +9,7 @@ from math import inf
 from typing import Any
 
 import numpy as np
+import pytest
 from scipy.optimize import linprog
 
 from valuestack.assets.battery import Battery
@@ -18,6 +19,8 @@ from valuestack.dispatch import Call, Foresight, Series, View, World
 from valuestack.forecast.perfect import Perfect
 from valuestack.terms import Block, Claim, Measure, Payment, Term
 from valuestack.timeline import Timeline
+
+pytestmark = pytest.mark.slow
 
 N, H = 10, 0.5
 

@@ -156,7 +156,7 @@ def cents(parts_usd: Sequence[float], total_usd: float) -> list[float]:
     """
     scaled = [100.0 * p for p in parts_usd]
     whole = [floor(s) for s in scaled]
-    left = round(100.0 * total_usd) - sum(whole)
+    left = round(100.0 * round(total_usd, 2)) - sum(whole)
     order = sorted(range(len(parts_usd)), key=lambda i: whole[i] - scaled[i])
     for k in range(abs(left)):
         whole[order[k % len(order)]] += 1 if left > 0 else -1

@@ -13,6 +13,8 @@ from tests.house.test_json_page import section
 from valuestack.cli import run
 from valuestack.site.files import shipped
 
+pytestmark = pytest.mark.slow
+
 SITE = shipped("sites")["first-story"].read_text(encoding="utf-8")
 
 

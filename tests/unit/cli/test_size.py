@@ -63,7 +63,10 @@ def test_size_writes_a_page_and_the_json_that_is_described(
     found = json.loads(capsys.readouterr().out)["result"]
     html = (out / "sizing.html").read_text(encoding="utf-8")
     assert "cube" in html and "Specification sheet" in html and "perfect foresight" in html
-    assert "http" not in re.sub(r'xmlns(:\\w+)?="[^"]*"|"http://www.w3.org[^"]*"', "", html) or "<script" not in html
+    assert (
+        "http" not in re.sub(r'xmlns(:\\w+)?="[^"]*"|"http://www.w3.org[^"]*"', "", html)
+        or "<script" not in html
+    )
     page = (ROOT / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
     section = page.split("## `size`", 1)[1].split("\n## ", 1)[0]
     for key in found:

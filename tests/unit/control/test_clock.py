@@ -53,6 +53,7 @@ def plant(tz: str) -> tuple[World, list[Term], Battery]:
     return World(t, {"load_kw": Series("load_kw", kw, "kW", -0.25)}), terms, battery
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [Threshold(), Dynamic()], ids=["threshold", "dynamic"])
 def test_a_change_of_the_clock_sets_no_peak(policy: Policy) -> None:
     """A plant that does the same each working day is held at the same level after the change as without one."""

@@ -101,6 +101,7 @@ def test_the_future_never_reaches_the_past_of_a_plan(forecaster: Forecaster, com
     peeks(Dynamic(forecaster), compiled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("make", POLICIES, ids=lambda p: str(p.kind))
 def test_the_future_never_reaches_the_past(make: Any, compiled: bool) -> None:
@@ -244,6 +245,7 @@ def test_a_short_horizon_is_as_exact_as_a_long_one() -> None:
         assert np.ptp(found) <= 1e-9 * abs(found[0])
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 100_000),

@@ -55,6 +55,7 @@ def test_rolling_equals_predict_and_reads_no_future(seed: int, first: int) -> No
         )
 
 
+@pytest.mark.slow
 def test_similar_day_beats_persistence_and_correction_helps() -> None:
     timeline = days(150)
     load = habits(timeline, seed=3)

@@ -17,6 +17,8 @@ from valuestack.report.offered import BUCKETS, Compared, Replay
 from valuestack.site.files import load, shipped
 from valuestack.site.offer import Offer, load_offer, with_offers
 
+pytestmark = pytest.mark.slow
+
 SITE = "first-story"
 WEEK = {"first_date": date(2021, 7, 5), "until_date": date(2021, 7, 12)}
 

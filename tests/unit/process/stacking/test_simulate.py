@@ -163,7 +163,7 @@ def test_a_stop_in_the_middle_goes_on_to_the_same_numbers(site: Path, tmp_path: 
         import valuestack as vs
         from valuestack.process.stacking.simulate import simulate
         if __name__ == "__main__":
-            simulate(vs.load_site({str(site)!r}), Path({str(out)!r}), scenarios=40, workers=1)
+            simulate(vs.load_site({str(site)!r}), Path({str(out)!r}), scenarios=200, workers=1)
         """)
     )
     running = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
@@ -173,9 +173,9 @@ def test_a_stop_in_the_middle_goes_on_to_the_same_numbers(site: Path, tmp_path: 
     running.send_signal(signal.SIGINT)
     running.wait(60)
     done = len(list(out.glob("futures/part-*.parquet")))
-    assert 1 <= done < 20 and running.returncode != 0
-    rows = simulate.simulate(vs.load_site(site), out, scenarios=40, workers=1).rows
-    assert figures(rows) == figures(here(job(site, count=40, seed=0)))
+    assert 1 <= done < 100 and running.returncode != 0
+    rows = simulate.simulate(vs.load_site(site), out, scenarios=200, workers=1).rows
+    assert figures(rows) == figures(here(job(site, count=200, seed=0)))
 
 
 def dies_once(number: int) -> int:
