@@ -202,7 +202,8 @@ class Problem:
         self.columns: list[Columns] = []
         self.rows: list[Rows] = []
         self.offset = 0.0
-        self.whole = False  # True: rows that column bounds make idle are kept, so that bounds may change later
+        # True: rows that column bounds make idle are kept, so that bounds may change later.
+        self.whole = False
         self._width = 0
         self._height = 0
         self._costs: list[tuple[Ints, Floats]] = []
