@@ -28,6 +28,14 @@ class Verdict:
     sentence: str
     flips: tuple[str, ...] = ()
 
+    @property
+    def turned(self) -> tuple[str, ...]:
+        """What would turn the answer round, in sentences."""
+        return tuple(f"It would be the other way round if {f}." for f in self.flips) or (
+            "Nothing that was drawn would turn it round, nor any layer's money or wear's price up to five times "
+            "what it is.",
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {

@@ -186,8 +186,8 @@ def _recommended(found: Simulated) -> Section:
         figure(
             draw.margin(gap, names[v.best], names[v.second]), "Each future counts once; the line is the mean"
         ),
-        Part("heading", text="It would be the other way round if"),
-        *(text(f"· {f}.") for f in v.flips),
+        Part("heading", text="What would turn it round"),
+        *(text(s) for s in v.turned),
     ]
     return Section("recommendation", "Recommendation", tuple(parts))
 

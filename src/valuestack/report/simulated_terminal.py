@@ -15,7 +15,7 @@ def simulated(found: Simulated) -> RenderableType:
     parts: list[RenderableType] = [*head(found.head)]
     if found.verdict is not None:
         parts += [Text(found.verdict.sentence, style="bold"), ""]
-        parts += [Text(f"it would be the other way round if {f}") for f in found.verdict.flips]
+        parts += [Text(s) for s in found.verdict.turned]
     for of in dict.fromkeys(str(r["of"]) for r in found.outcomes):
         mine = [
             {k: v for k, v in r.items() if k != "of" and not k.endswith("±_usd")}

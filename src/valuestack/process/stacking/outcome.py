@@ -369,10 +369,14 @@ def outcome(site: Site, made: Simulation, *, inputs: Sequence[Any] = ()) -> Simu
     shown = verdict.best if verdict is not None else next(iter(by))
     for kind, base in bases.items():
         if not base.passes and kind in (shown, "dynamic"):
+            carried = float(npv[kind].mean()) > 0
             head.append(
-                f"BASE LAYERS FAIL under {names[kind]}: {base.verdict}. The investment stands on grid services or "
-                "attributes, "
-                "whose rules and prices can change."
+                f"BASE LAYERS FAIL under {names[kind]}: {base.verdict}. "
+                + (
+                    "The investment stands on grid services or attributes, whose rules and prices can change."
+                    if carried
+                    else "Nor do all layers together."
+                )
             )
     if worth is None:
         head.append(f"Whether the base layers carry the investment is not known: {said}.")
@@ -729,7 +733,7 @@ def _flips(
             f"the worst 5 % of futures were to decide: there {name_of(b)} nets {show_usd(tails[1])}, {name_of(a)} "
             f"{show_usd(tails[0])}"
         )
-    return out or ["nothing that was drawn, and no layer's or wear's price up to five times as it is"]
+    return out
 
 
 def _methods(npv: bool) -> tuple[str, ...]:
