@@ -85,11 +85,8 @@ def test_what_is_asked_for_is_passed_on_and_the_outcome_is_shown_and_written(
     out, err = capsys.readouterr()
     (asked,) = simulated
     assert asked["policies"] == ("dynamic", "threshold") and asked["scenarios"] == 40 and asked["seed"] == 7
-    assert (
-        "B: dynamic nets $" in out
-        and "P90" in out
-        and "turn it round" in out.replace("the other way round", "turn it round")
-    )
+    assert "B: dynamic nets $" in out and "P90" in out
+    assert "turn it round" in out or "the other way round" in out
     assert "so far (40 futures): do nothing $" in err, "partial results are shown"
     assert {p.name for p in tmp_path.iterdir()} >= {"simulation.html", "simulation.json", "simulation.xlsx"}
 
