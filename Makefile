@@ -57,7 +57,7 @@ check: $(VENV)/dev.stamp
 	@$(VENV)/bin/ruff format --check --quiet src tests benchmarks
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
-	@$(PY) -m pytest -q tests/house
+	@$(PY) -m pytest -q -n 2 tests/house
 
 # The fast tests on every other Python that is found; the house's rules do not depend on it.
 pythons: | system

@@ -124,6 +124,7 @@ def test_left_alone_it_holds_its_set_point_and_deviates_by_nothing() -> None:
     np.testing.assert_allclose(record.net_kw, world["load_kw"], atol=1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -240,6 +241,7 @@ def test_headroom_needs_rest_and_a_claim_may_then_stand_on_it() -> None:
         assert record.extra["freezer/air_top_c"].max() <= ready.air_max_c
 
 
+@pytest.mark.slow
 def test_a_plan_continues_from_any_state() -> None:
     world, s = hot_days(96), ThermalLoad(**FREEZER)
     price = np.where(np.arange(96) % 32 < 8, 0.8, 0.1)

@@ -241,6 +241,7 @@ def test_compiled_loop_says_the_same_of_a_reserve_and_runs_every_lane() -> None:
     assert not any("below what its reserve" in x for x in told[0] + told[1])
 
 
+@pytest.mark.slow
 def test_a_year_of_both_loops_is_one() -> None:
     """A whole year by quarter-hours, with everything: ratchet, three families, idle draw, import limit, clocks."""
     timeline = Timeline(start="2019-01-01T00:00", step_h=0.25, n=35040, tz="America/New_York")

@@ -49,6 +49,7 @@ def woven(timeline: Timeline) -> list[Term]:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 100_000),

@@ -66,6 +66,7 @@ def test_random_problems_cost_what_the_lp_says(part: int) -> None:
         assert s.lower <= judge + 1e-8 * scale, (part, case, "a bound above the optimum is no bound")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(8))
 def test_400_random_states_of_a_short_horizon(part: int) -> None:
     """Any state of charge, any peaks so far: what a closed loop asks for."""

@@ -23,6 +23,7 @@ def office() -> SiteYear:
     return synthetic("office", 210, step_h=1.0)
 
 
+@pytest.mark.slow
 def test_faults_of_twelve_kinds_are_found() -> None:
     hit, missed = recall([synthetic(trade, seed, step_h=h) for trade, seed, h in SITES], seed=200)
     assert list(hit) == list(KINDS) and len(hit) == 12

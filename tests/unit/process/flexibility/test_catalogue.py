@@ -67,6 +67,7 @@ def test_hours_that_matter_are_those_near_the_billed_peak() -> None:
     np.testing.assert_array_equal(by_price, HOUR >= 22)
 
 
+@pytest.mark.slow
 def test_what_each_gives_is_what_its_limits_allow() -> None:
     assets: list[Any] = [
         FlexibleLoad(name="one hour", shed_kw=100, max_duration_h=1, calls_per_day=1, approver="plant"),
