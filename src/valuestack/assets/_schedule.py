@@ -118,6 +118,26 @@ class IntervalFile:
         return np.array(rows, dtype=float)
 
 
+def outdoors_c(
+    name: str, timeline: Timeline, known: Kw | None, weather: str | None, constant_c: float | None
+) -> Kw:
+    """Outdoor temperature, (n,): as the site knows it, else of a weather file's typical year, else one number.
+    DataError where an asset `name` has none of them."""
+    if known is not None:
+        return np.asarray(known, dtype=float)
+    if weather is not None:
+        from ..sources.weather import Weather
+
+        year = Weather().fetch(weather)
+        return typical_year(year.temp_c, year.step_h, year.utc_offset_h, timeline)
+    if constant_c is not None:
+        return np.full(timeline.n, constant_c)
+    raise DataError(
+        f"{name}: no outdoor temperature is known; give the site a series temperature_c, or the asset "
+        "weather or outdoor_c"
+    )
+
+
 def typical_year(values: Kw, step_h: float, utc_offset_h: float, timeline: Timeline) -> Kw:
     """A typical year laid on a timeline's dates in standard time, (n,); 29 February takes the 28th's values."""
     standard = timeline.utc_s + round(utc_offset_h * 3600)

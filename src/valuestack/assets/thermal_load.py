@@ -39,7 +39,7 @@ from ..flows import Backup, Capability, Custom, Formulated
 from ..ledger import Entry
 from ..solve.problem import Affine, Problem
 from ..timeline import Ints, Kw, Timeline
-from ._schedule import HeatWindow, heat_kw, typical_year
+from ._schedule import HeatWindow, heat_kw, outdoors_c
 
 KJ_PER_KWH = 3600.0
 TRIAL_H, MARGIN_STEP_K = 24.0, 0.05
@@ -309,19 +309,7 @@ class ThermalLoad(BaseModel):
         return np.asarray(scale * evaporating / np.maximum(condensing - evaporating, 5.0))
 
     def _outdoors(self, timeline: Timeline, known: Kw | None) -> Kw:
-        if known is not None:
-            return np.asarray(known, dtype=float)
-        if self.weather is not None:
-            from ..sources.weather import Weather as Reader
-
-            year = Reader().fetch(self.weather)
-            return typical_year(year.temp_c, year.step_h, year.utc_offset_h, timeline)
-        if self.outdoor_c is not None:
-            return np.full(timeline.n, self.outdoor_c)
-        raise DataError(
-            f"{self.name}: no outdoor temperature is known; give the site a series temperature_c, or the asset "
-            "weather or outdoor_c"
-        )
+        return outdoors_c(self.name, timeline, known, self.weather, self.outdoor_c)
 
     def weather_on(self, timeline: Timeline, temperature_c: Kw | None = None) -> Weather:
         """Temperatures, heat and baseline over a timeline, (n,) or (lanes, n)."""

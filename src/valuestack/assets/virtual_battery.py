@@ -29,7 +29,7 @@ from ..finding import Finding
 from ..flows import Backup, Capability, Store
 from ..ledger import Entry
 from ..timeline import Kw, Timeline
-from ._schedule import typical_year
+from ._schedule import outdoors_c
 
 
 @cache
@@ -132,19 +132,7 @@ class VirtualBattery(BaseModel):
         return float(_published()["loads"][self.load][key] if given is None else given)
 
     def _outdoors(self, timeline: Timeline, known: Kw | None) -> Kw:
-        if known is not None:
-            return np.asarray(known, dtype=float)
-        if self.weather is not None:
-            from ..sources.weather import Weather
-
-            year = Weather().fetch(self.weather)
-            return typical_year(year.temp_c, year.step_h, year.utc_offset_h, timeline)
-        if self.outdoor_c is not None:
-            return np.full(timeline.n, self.outdoor_c)
-        raise DataError(
-            f"{self.name}: no outdoor temperature is known; give the site a series temperature_c, or the asset "
-            "weather or outdoor_c"
-        )
+        return outdoors_c(self.name, timeline, known, self.weather, self.outdoor_c)
 
     def parameters(self, timeline: Timeline, temperature_c: Kw | None = None) -> tuple[float, Kw, Kw, float]:
         """alpha [1/h], n_up and n_down [kW, (n,)], C [kWh]."""

@@ -47,6 +47,11 @@ Override = Annotated[
         "--override", metavar="WHY", help="Use data that the audit disqualifies; the reason is printed."
     ),
 ]
+SiteName = Annotated[str, typer.Argument(metavar="SITE", help="Site file, its folder, or a shipped example.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="DATE", help="Day whose market rules and prices hold, e.g. 2026-11-01."),
+]
 Tariff = Annotated[str | None, typer.Option("--tariff", help="A shipped tariff by name, or a tariff file.")]
 
 

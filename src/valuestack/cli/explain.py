@@ -6,14 +6,12 @@ from typing import Annotated
 
 import typer
 
-from .app import Json, app, begin, emit, progress
+from .app import Json, SiteName, app, begin, emit, progress
 
 
 @app.command()
 def explain(
-    site_file: Annotated[
-        str, typer.Argument(metavar="SITE", help="Site file, its folder, or a shipped example.")
-    ],
+    site_file: SiteName,
     when: Annotated[str, typer.Argument(help="Local start of an interval, e.g. 2025-07-14T17:00.")],
     asset: Annotated[str | None, typer.Option("--asset", help="Whose other setpoints are tried.")] = None,
     setpoint_kw: Annotated[

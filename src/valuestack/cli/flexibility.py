@@ -8,14 +8,12 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .app import Json, app, begin, emit, progress, results_folder, show, writable
+from .app import Json, SiteName, app, begin, emit, progress, results_folder, show, writable
 
 
 @app.command()
 def flexibility(
-    site_file: Annotated[
-        str, typer.Argument(metavar="SITE", help="Site file, its folder, or a shipped example.")
-    ],
+    site_file: SiteName,
     questionnaire: Annotated[
         Path | None,
         typer.Option("--questionnaire", help="Write a workbook for the facility manager to fill in."),

@@ -9,14 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from .app import Json, app, begin, dated, emit, progress, results_folder, show, writable
+from .app import AsOf, Json, SiteName, app, begin, dated, emit, progress, results_folder, show, writable
 
 
 @app.command()
 def simulate(
-    site_file: Annotated[
-        str, typer.Argument(metavar="SITE", help="Site file, its folder, or a shipped example.")
-    ],
+    site_file: SiteName,
     scenarios: Annotated[
         int | None,
         typer.Option(
@@ -43,9 +41,7 @@ def simulate(
             "--cluster", metavar="ADDRESS", help="A Dask scheduler instead, e.g. tcp://10.0.0.5:8786."
         ),
     ] = None,
-    as_of: Annotated[
-        str | None, typer.Option("--as-of", metavar="DATE", help="Day whose market rules and prices hold.")
-    ] = None,
+    as_of: AsOf = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Throw away futures of another simulation in the folder.")
     ] = False,

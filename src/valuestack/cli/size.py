@@ -9,14 +9,25 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .app import Json, app, begin, check_formats, dated, emit, progress, results_folder, show, writable
+from .app import (
+    AsOf,
+    Json,
+    SiteName,
+    app,
+    begin,
+    check_formats,
+    dated,
+    emit,
+    progress,
+    results_folder,
+    show,
+    writable,
+)
 
 
 @app.command()
 def size(
-    site_file: Annotated[
-        str, typer.Argument(metavar="SITE", help="Site file, its folder, or a shipped example.")
-    ],
+    site_file: SiteName,
     vendors: Annotated[
         str | None,
         typer.Option(
@@ -30,12 +41,7 @@ def size(
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave out the frontier and what finer data are worth.")
     ] = False,
-    as_of: Annotated[
-        str | None,
-        typer.Option(
-            "--as-of", metavar="DATE", help="Day whose market rules and prices hold, e.g. 2026-11-01."
-        ),
-    ] = None,
+    as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
     """Which sizes pay: the best kW and kWh, options beside one another, and what to ask of a vendor.

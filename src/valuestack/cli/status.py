@@ -8,14 +8,12 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .app import Json, app, begin, emit, results_folder, show
+from .app import Json, SiteName, app, begin, emit, results_folder, show
 
 
 @app.command()
 def status(
-    site_file: Annotated[
-        str, typer.Argument(metavar="SITE", help="Site file, its folder, or a shipped example.")
-    ],
+    site_file: SiteName,
     results: Annotated[Path | None, typer.Option("--results", help="Results folder of its studies.")] = None,
     as_json: Json = False,
 ) -> None:

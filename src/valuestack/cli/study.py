@@ -9,14 +9,25 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .app import Json, app, begin, check_formats, dated, emit, progress, results_folder, show, writable
+from .app import (
+    AsOf,
+    Json,
+    SiteName,
+    app,
+    begin,
+    check_formats,
+    dated,
+    emit,
+    progress,
+    results_folder,
+    show,
+    writable,
+)
 
 
 @app.command()
 def study(
-    site_file: Annotated[
-        str, typer.Argument(metavar="SITE", help="Site file, its folder, or a shipped example.")
-    ],
+    site_file: SiteName,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Folder for the report; default: results beside the site file."),
@@ -24,12 +35,7 @@ def study(
     sizes: Annotated[
         bool, typer.Option("--sizes", help="Also a grid of battery sizes with the knee marked.")
     ] = False,
-    as_of: Annotated[
-        str | None,
-        typer.Option(
-            "--as-of", metavar="DATE", help="Day whose market rules and prices hold, e.g. 2026-11-01."
-        ),
-    ] = None,
+    as_of: AsOf = None,
     formats: Annotated[
         str, typer.Option("--formats", help="Of the report, by commas: html, json, xlsx, parquet, csv.")
     ] = "html,json,xlsx,parquet",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..solve.store_dp_kernel import Scratch, Walk, horizon_from
+from ..solve.store_dp_kernel import WALKS, Scratch, Walk, horizon_from
 from .clock_kernel import days_back
 from .guard_kernel import carried_out, guarded_kw
 
@@ -293,7 +293,7 @@ def _plan(p: Public, known: Known, room: Room, k: int, m: int, count: int, energ
     gap = 1e-8 * max(1.0, price[:count].sum() * p.power)
     wrong, upper, lower, walks = horizon_from(
         walk, room.rows[:, :m], held[:count], room.first[:count], price[:count], gap, room.walk, room.power[:m],
-        room.stored[:m], room.best[:m],
+        room.stored[:m], room.best[:m], WALKS,
     )  # fmt: skip
     room.told[1], room.told[2], room.told[3], room.told[4] = walks, upper, lower, count
     return bool(wrong < 0)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..solve.store_dp_kernel import PIECES, Ints, Scratch, Walk, _master, evaluate
+from ..solve.store_dp_kernel import Walk, horizon_from
 from .dynamic_kernel import _FAR, Known, Public, Room, _hold, _remember, _reserve, _rows, _scenarios
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -62,76 +62,7 @@ def duty_of(n: int) -> Duty:
     )
 
 
-STALL, WALKS = 4, 40  # walks without a better one after which the best so far is taken, and walks at all
-
-
-@njit(cache=True, error_model="numpy")
-def _nearly(
-    p: Walk,
-    window: Ints,
-    held: Floats,
-    first: Floats,
-    price: Floats,
-    gap: float,
-    scratch: Scratch,
-    power: Floats,
-    stored: Floats,
-    best: Floats,
-) -> tuple[int, float, float, int]:
-    """`horizon_from` that stops where walks get no better although that is not proven: the walk found is mostly the
-    optimum long before the cuts say so. Same arguments and answer."""
-    w, n = held.size, p.load.size
-    edges = np.array([0, n])
-    constant, by_start, by_end, by_cap = np.empty(1), np.empty(1), np.empty(1), np.empty((1, w))
-    caps, peaks = first.copy(), np.empty(w)
-    cut, right = np.empty((WALKS + 1, w + 1)), np.empty(WALKS + 1)
-    basis, inverse, x, prices = -np.arange(w + 1), np.eye(w + 1), np.empty(w + 1), np.empty(w + 1)
-    x[0] = 1.0
-    x[1:] = price
-    upper, lower, cuts, walks, since = np.inf, -np.inf, 1, 0, 0
-    while walks < WALKS and since < STALL:
-        walks += 1
-        peaks[:] = held
-        wrong, usd = evaluate(
-            p, window, caps, edges, scratch, power, stored, constant, by_start, by_end, by_cap, peaks
-        )
-        if wrong >= 0:
-            return wrong, 0.0, 0.0, walks
-        for k in range(w):
-            usd += price[k] * (peaks[k] - held[k])
-        if usd < upper - gap:
-            since = 0
-        elif walks > 2:
-            since += 1
-        if usd < upper:
-            upper = usd
-            best[:] = power
-        slope = by_end[0] - p.end_value
-        floor = constant[0] + by_start[0] * p.start + slope * (p.end_low if slope > 0.0 else p.end_high)
-        enough = True
-        for k in range(w):
-            floor += by_cap[0, k] * held[k]
-            enough = enough and price[k] + by_cap[0, k] >= 0.0
-        if walks == 2:  # without caps: the cut that the master begins with
-            i = 0
-        else:
-            i, cuts = cuts, cuts + 1
-        right[i] = floor
-        cut[i, 0] = 1.0
-        cut[i, 1:] = -by_cap[0]
-        if enough:
-            lower = max(lower, floor)
-        if walks > 1:
-            _master(cut, right, cuts, basis, inverse, x, prices)
-            total = prices[0]
-            for k in range(w):
-                total += price[k] * prices[k + 1]
-            lower = max(lower, total)
-        if upper - lower <= gap:
-            break
-        for k in range(w):
-            caps[k] = 1e12 if walks == 1 else held[k] + prices[k + 1]
-    return -1, upper, lower, walks
+STALL = 4  # walks without a better one after which the best so far is taken: mostly the optimum long before cuts say so
 
 
 @njit(cache=True)
@@ -193,14 +124,9 @@ def _walked(
     for i in range(count):
         planned = known.planned[room.ids[i]]
         room.first[i] = max(room.held[i], planned) if planned < _FAR else room.held[i]
-    w = room.walk  # walks are as long as their room
-    cut = Scratch(
-        w.slope[: m * PIECES], w.length[: m * PIECES], w.levels[: m * PIECES], w.first[: m + 1], w.least[:m],
-        w.most[:m], w.usd[:m], w.y_low[:m], w.y_high[:m], w.y[:m],
-    )  # fmt: skip
-    wrong, upper, lower, walks = _nearly(
+    wrong, upper, lower, walks = horizon_from(
         walk, room.rows[:, :m], room.held[:count], room.first[:count], room.price[:count],
-        1e-6 * max(1.0, most_usd * p.power), cut, room.power[:m], room.stored[:m], room.best[:m],
+        1e-6 * max(1.0, most_usd * p.power), room.walk, room.power[:m], room.stored[:m], room.best[:m], STALL,
     )  # fmt: skip
     room.told[1], room.told[2], room.told[3] = walks, upper, lower
     return bool(wrong < 0)

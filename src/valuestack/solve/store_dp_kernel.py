@@ -491,11 +491,13 @@ def horizon_from(
     power: Floats,
     stored: Floats,
     best: Floats,
+    stall: int,
 ) -> tuple[int, float, float, int]:
     """Least cost of a short horizon whose windows begin with a peak `held` (w,) that is billed anyway.
 
     first (w,): caps tried first, at least `held`; the nearer to the best ones, the fewer walks. price (w,) of each
     kW above `held`. Mostly one walk at the peaks held is the optimum; else cuts over the peaks.
+    stall: walks without a better one after which the best so far is taken, unproven; WALKS = never.
     Fills best (n,) with the power found; scratch, power, stored are room. Returns -1 or the interval from which
     no walk exists, upper and lower bound of the cost above what the held peaks cost, and the number of walks.
     """
@@ -507,8 +509,8 @@ def horizon_from(
     basis, inverse, x, prices = -np.arange(w + 1), np.eye(w + 1), np.empty(w + 1), np.empty(w + 1)
     x[0] = 1.0
     x[1:] = price
-    upper, lower, cuts, walks = np.inf, -np.inf, 1, 0
-    while walks < WALKS - 1:
+    upper, lower, cuts, walks, since = np.inf, -np.inf, 1, 0, 0
+    while walks < WALKS - 1 and since < stall:
         walks += 1
         peaks[:] = held
         wrong, usd = evaluate(
@@ -518,6 +520,10 @@ def horizon_from(
             return wrong, 0.0, 0.0, walks
         for k in range(w):
             usd += price[k] * (peaks[k] - held[k])
+        if usd < upper - gap:
+            since = 0
+        elif walks > 2:
+            since += 1
         if usd < upper:
             upper = usd
             best[:] = power
@@ -562,4 +568,4 @@ def horizon(
     best: Floats,
 ) -> tuple[int, float, float, int]:
     """`horizon_from` the peaks held."""
-    return horizon_from(p, window, held, held, price, gap, scratch, power, stored, best)
+    return horizon_from(p, window, held, held, price, gap, scratch, power, stored, best, WALKS)

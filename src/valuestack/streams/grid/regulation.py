@@ -119,6 +119,11 @@ class Regulation(Enrolled):
                 out.append(
                     f"{self.name} {side}: mileage as asked of the average resource (mileage_ratio = 1)"
                 )
+        if self.gate_h is None:
+            out.append(
+                f"{self.name}: a controller offers its awards by the product's gate, and where that states none "
+                f"{GATE_H:g} h before the day (gate_h)"
+            )
         out.append(f"{self.name}: no opportunity cost is credited, as for self-scheduled offers")
         return tuple(dict.fromkeys(out))
 
