@@ -22,7 +22,7 @@ from ..finding import Finding
 from ..timeline import Ints, Kw, utc_offsets_s, zone
 from . import cells
 from .cells import BAD, Cell
-from .source import ESTIMATED, INVALID, METERED, Channel, MeterTable, check_options
+from .source import ESTIMATED, INVALID, METERED, Channel, MeterTable, Noting, check_options
 
 Row = Sequence[Cell]
 Bools = NDArray[np.bool_]
@@ -304,7 +304,7 @@ def _words(name: str) -> str:
 
 
 @dataclass(slots=True)
-class _Reading:
+class _Reading(Noting):
     """One pass over one grid; each step leaves what it decided in `mapping`."""
 
     path: str
@@ -354,28 +354,6 @@ class _Reading:
             findings=tuple(self.findings),
         )
 
-    def _note(
-        self,
-        kind: str,
-        severity: Any,
-        what: str,
-        where: str = "",
-        count: int = 1,
-        done: str = "",
-        remedy: str = "",
-    ) -> None:
-        self.findings.append(
-            Finding(
-                kind=kind,
-                severity=severity,
-                what=what,
-                where=where or self.path,
-                count=count,
-                done=done,
-                remedy=remedy,
-            )
-        )
-
     def _zone(self) -> str | None:
         tz: str | None = self.chosen["tz"]
         self.mapping["tz"] = tz
@@ -417,7 +395,7 @@ class _Reading:
             return [], start
         self.mapping["header_row"] = int(self.grid.line[at])
         if self.preamble:
-            self._note(
+            self.note(
                 "preamble",
                 "info",
                 f"{at} rows stand before the header: {self.preamble[:120]!r}",
@@ -467,7 +445,7 @@ class _Reading:
             trimmed.append(row)
         for odd, word in ((odd_long, "more"), (odd_short, "fewer")):
             if odd:
-                self._note(
+                self.note(
                     "uneven_rows",
                     "warning",
                     f"{len(odd)} rows have {word} cells than the usual {width}",
@@ -496,7 +474,7 @@ class _Reading:
                 second = _common_kind(r[k + 1] for r in sample)
                 named_time = k + 1 < len(header) and re.search(r"time|hour", header[k + 1], re.I)
                 if first == "date" and second == "time" and not named_time:
-                    self._note(
+                    self.note(
                         "header_mismatch",
                         "warning",
                         f"the header names {len(header)} columns, the rows "
@@ -509,7 +487,7 @@ class _Reading:
             if all(cells.is_empty(r[-1]) for r in sample):
                 return [*header, ""]
         if len(header) > width:
-            self._note(
+            self.note(
                 "header_mismatch",
                 "warning",
                 f"the header names {len(header)} columns, the rows hold {width}",
@@ -518,7 +496,7 @@ class _Reading:
                 remedy="check that names and values agree; header_row=0 reads without names",
             )
             return header[:width]
-        self._note(
+        self.note(
             "header_mismatch",
             "question",
             f"the header names {len(header)} columns, the rows hold {width}",
@@ -621,7 +599,7 @@ class _Reading:
             self.mapping["hours"] = hours
         if not guess.certain:
             other = "dmy" if guess.order == "mdy" else "mdy"
-            self._note(
+            self.note(
                 "date_order",
                 "question",
                 f"the dates in {day.name!r} may be day or month first: {guess.why}",
@@ -629,7 +607,7 @@ class _Reading:
                 remedy=f"date_order={guess.order!r} or date_order={other!r}",
             )
         elif guess.order != "ymd" and guess.why != "given":
-            self._note("date_order", "info", f"dates are read as {guess.order}: {guess.why}")
+            self.note("date_order", "info", f"dates are read as {guess.order}: {guess.why}")
         return stamps, guess
 
     def _good_rows(self, second: Ints) -> Bools:
@@ -666,7 +644,7 @@ class _Reading:
                     for k in ks[:3]
                 )
             )
-            self._note(
+            self.note(
                 sort,
                 severity,
                 f"{len(ks)} {words}{shown}",
@@ -779,7 +757,7 @@ class _Reading:
             second = np.where(midnight, second + 86400, second)
             series = np.where(series % 86400 == 0, series + 86400, series)
             shifted = True
-            self._note(
+            self.note(
                 "midnight_label",
                 "info",
                 f"00:00 stands after 23:xx with the same date in "
@@ -793,7 +771,7 @@ class _Reading:
             label, why = self.chosen["label"], "given"
         self.mapping["label"] = label
         if label == "unknown":
-            self._note(
+            self.note(
                 "label",
                 "question",
                 "the file does not say whether a time marks the start or the end of "
@@ -802,7 +780,7 @@ class _Reading:
                 remedy="label='start' or label='end'",
             )
         elif why != "given":
-            self._note(
+            self.note(
                 "label",
                 "info",
                 f"times mark the {label} of the interval: {why}",
@@ -867,7 +845,7 @@ class _Reading:
         left_out += [f"{c.name} (no unit)" for c in plain if c not in chosen]
         self.mapping["values"] = [c.name for c in chosen]
         if left_out:
-            self._note(
+            self.note(
                 "columns_left_out",
                 "info",
                 f"columns not read as power or energy: {', '.join(left_out)}",
@@ -876,7 +854,7 @@ class _Reading:
             )
         flows = [_flow_in(c.words) for c in chosen]
         if len(chosen) > 1 and not with_unit and (None in flows or len(set(flows)) < len(flows)):
-            self._note(
+            self.note(
                 "value_columns",
                 "question",
                 f"several columns may hold the load: {', '.join(c.name for c in chosen)}",
@@ -891,7 +869,7 @@ class _Reading:
         seen = np.unique(value[np.isfinite(value)])
         if seen.size and not (seen.size == 1 and seen[0] == 1):
             shown = ", ".join(f"{v:g}" for v in seen[:4])
-            self._note(
+            self.note(
                 "multiplier",
                 "question",
                 f"column {column.name!r} states a multiplier of {shown}",
@@ -910,7 +888,7 @@ class _Reading:
             decimal = guess.decimal
             if not guess.certain:
                 other = "." if decimal == "," else ","
-                self._note(
+                self.note(
                     "decimal",
                     "question",
                     f"{column.name!r}: {guess.why}: thousands or decimals?",
@@ -918,13 +896,13 @@ class _Reading:
                     remedy=f"decimal={decimal!r} or {other!r}",
                 )
             elif decimal == ",":
-                self._note("decimal", "info", f"{column.name!r}: decimal comma, because {guess.why}")
+                self.note("decimal", "info", f"{column.name!r}: decimal comma, because {guess.why}")
         self.mapping.setdefault("decimal", decimal)
         value, bad = cells.read_numbers(raw, decimal)
         bad = bad[good[bad]]
         if bad.size:
             shown = ", ".join(repr(_text(raw[k])) for k in bad[:4].tolist())
-            self._note(
+            self.note(
                 "unreadable_value",
                 "warning",
                 f"{bad.size} values of {column.name!r} are no numbers: {shown}",
@@ -976,7 +954,7 @@ class _Reading:
             else:
                 out[k] = code
         if unknown:
-            self._note(
+            self.note(
                 "quality_unknown",
                 "question",
                 f"flags of {column.name!r} that are not known: "
@@ -988,7 +966,7 @@ class _Reading:
         for code, word in ((ESTIMATED, "estimated"), (INVALID, "invalid")):
             n = int((out == code).sum())
             if n:
-                self._note(
+                self.note(
                     "flagged_reads",
                     "info",
                     f"{n} readings are flagged as {word}",
@@ -1113,7 +1091,7 @@ class _Reading:
         if found is None:
             units[key] = "unknown"
             if not any(f.kind == "unit" and repr(key) in f.what for f in self.findings):
-                self._note(
+                self.note(
                     "unit",
                     "question",
                     f"no unit is stated for {key!r}: kW or kWh of the interval?",
@@ -1124,7 +1102,7 @@ class _Reading:
         quantity, factor = found
         if quantity == "kwh" and why != "given" and _REGISTER.search(words) and _rises(value):
             quantity = "register_kwh"
-            self._note(
+            self.note(
                 "register",
                 "info",
                 f"{key!r} only rises: read as a meter stand",
@@ -1150,7 +1128,7 @@ class _Reading:
     def _once(self, kind: str, what: str, done: str = "", remedy: str = "") -> None:
         """An info that is said once, however many channels it concerns."""
         if not any(f.kind == kind and f.what == what for f in self.findings):
-            self._note(kind, "info", what, done=done, remedy=remedy)
+            self.note(kind, "info", what, done=done, remedy=remedy)
 
     def _settle_flows(self, channels: list[Channel]) -> list[Channel]:
         """Directions that only the data can tell: generation that is export, and values below zero."""
@@ -1178,7 +1156,7 @@ class _Reading:
                     None,
                 )
                 if mate is not None and not bool(((mate.value > 0) & (c.value > 0)).any()):
-                    self._note(
+                    self.note(
                         "flow",
                         "info",
                         f"{c.name!r} is never above 0 together with {mate.name!r}: the two "
@@ -1188,7 +1166,7 @@ class _Reading:
                     )
                     c = replace(c, flow="received")
                 elif mate is not None:
-                    self._note(
+                    self.note(
                         "flow",
                         "question",
                         f"{c.name!r} may be a generator's own meter or what was exported",
@@ -1202,7 +1180,7 @@ class _Reading:
             ):
                 below = int((c.value < 0).sum())
                 if below > 0.005 * c.value.size:
-                    self._note(
+                    self.note(
                         "flow",
                         "question",
                         f"{below} values of {c.name!r} are below 0",
@@ -1323,7 +1301,7 @@ class _Reading:
             index = np.array([i for _, _, i in slots], np.int64)
             base = next(n for n in (1440, 288, 96, 48, 24, 23) if len(slots) >= n)
             step = 86400 // (24 if base == 23 else base)
-            self._note(
+            self.note(
                 "label",
                 "info",
                 f"columns are numbered: number {index.min()} is read as the first interval "
@@ -1340,11 +1318,11 @@ class _Reading:
         if self.chosen["label"]:
             label = self.chosen["label"]
         elif first in (0, step):
-            self._note(
+            self.note(
                 "label", "info", f"the first column of the day is {_hhmm(first)}: times mark the {label}"
             )
         else:
-            self._note(
+            self.note(
                 "label",
                 "question",
                 f"the first column of the day is {_hhmm(first)}: start or end?",
@@ -1378,7 +1356,7 @@ class _Reading:
             if short[k]:
                 keep[k, base - hour :] = False
         if moved:
-            self._note(
+            self.note(
                 "dst_columns",
                 "info",
                 f"{len(moved)} days hold an hour more or less than 24",

@@ -18,7 +18,17 @@ import numpy as np
 from ..errors import InputError
 from ..finding import Finding
 from ..timeline import Ints, Kw, utc_offsets_s, zone
-from .source import ESTIMATED, INVALID, METERED, Channel, MeterTable, check_options, head_bytes, open_file
+from .source import (
+    ESTIMATED,
+    INVALID,
+    METERED,
+    Channel,
+    MeterTable,
+    Noting,
+    check_options,
+    head_bytes,
+    open_file,
+)
 
 Flow = Literal["delivered", "received", "net", "generation", "other"]
 Quantity = Literal["kw", "kwh", "kvar", "kvarh", "kva", "register_kwh", "unknown"]
@@ -376,7 +386,7 @@ def _leaves(element: Any, prefix: str = "") -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class _Assembly:
+class _Assembly(Noting):
     """Follows the links of one feed and makes channels, findings and cycles of it."""
 
     path: str
@@ -432,28 +442,6 @@ class _Assembly:
             billed=tuple(self._cycles()),
         )
 
-    def _note(
-        self,
-        kind: str,
-        severity: Any,
-        what: str,
-        where: str = "",
-        count: int = 1,
-        done: str = "",
-        remedy: str = "",
-    ) -> None:
-        self.findings.append(
-            Finding(
-                kind=kind,
-                severity=severity,
-                what=what,
-                where=where or self.path,
-                count=count,
-                done=done,
-                remedy=remedy,
-            )
-        )
-
     def _grouped(self) -> list[tuple[dict[str, Any], list[_Block]]]:
         """Blocks by the MeterReading whose link leads to them; in feed order where links fail."""
         readings = self.feed.readings or [{"self": "", "up": "", "related": [], "title": ""}]
@@ -483,7 +471,7 @@ class _Assembly:
                 readings = [*readings, {"self": up, "up": up, "related": [], "title": "unlinked"}]
                 groups.append([b for b in lost if b.up == up])
             if not any(f.kind == "unlinked_block" for f in self.findings):
-                self._note(
+                self.note(
                     "unlinked_block",
                     "warning",
                     f"{len(lost)} interval blocks are linked to no meter reading",
@@ -543,7 +531,7 @@ class _Assembly:
             value = value / 1000.0
         if uom == 71:
             value = value / np.where(duration_s > 0, duration_s / 3600.0, np.nan)
-            self._note(
+            self.note(
                 "unit_converted",
                 "info",
                 "VAh divided by the length of each interval",
@@ -590,7 +578,7 @@ class _Assembly:
                 cost.append(np.nan if c is None else c)
                 place.append(block.first + k + 1)
         if placed:
-            self._note(
+            self.note(
                 "time_derived",
                 "warning",
                 f"{placed} readings carry no start of their own",
@@ -609,7 +597,7 @@ class _Assembly:
     def _meaning(self, name: str, kind: dict[str, Any], uom: int, value: Kw) -> tuple[Quantity, Flow]:
         if uom not in ELECTRIC:
             what = OTHER_UNITS.get(uom, f"uom code {uom}")
-            self._note(
+            self.note(
                 "not_electricity",
                 "info",
                 f"channel in {what}, commodity code {kind.get('commodity', 'not stated')}",
@@ -629,7 +617,7 @@ class _Assembly:
             if rising and (seen.size < 2 or float(np.ptp(seen)) > 0):
                 quantity = "register_kwh"
             else:
-                self._note(
+                self.note(
                     "register_or_delta",
                     "warning",
                     "the file calls these meter stands "
@@ -639,7 +627,7 @@ class _Assembly:
                     "read as energy of each interval",
                 )
         if behaviour == 12 and quantity in ("kw", "kva", "kvar"):
-            self._note(
+            self.note(
                 "instantaneous",
                 "warning",
                 "values are instantaneous, not the mean of an interval",
@@ -650,7 +638,7 @@ class _Assembly:
             )
         qualifier = _number(kind.get("dataQualifier"))
         if qualifier in (8, 9):
-            self._note(
+            self.note(
                 "not_a_mean",
                 "warning",
                 f"channel holds the {'max' if qualifier == 8 else 'min'}imum of each interval, not its mean",
@@ -668,7 +656,7 @@ class _Assembly:
             return table[int(code)]
         if code in (None, 0):
             flow: Flow = "net" if bool((value < 0).any()) else "delivered"
-            self._note(
+            self.note(
                 "flow_not_stated",
                 "warning",
                 "the file states no flow direction",
@@ -677,7 +665,7 @@ class _Assembly:
                 f"read as {flow}, because values {'below 0 occur' if flow == 'net' else 'are never < 0'}",
             )
             return flow
-        self._note(
+        self.note(
             "flow_unusual",
             "question",
             f"flowDirection {int(code or 0)} is neither delivered (1), received (19) nor net (4)",
@@ -692,7 +680,7 @@ class _Assembly:
         bad = self.feed.unreadable
         if bad:
             shown = "; ".join(bad[:5]) + ("; ..." if len(bad) > 5 else "")
-            self._note(
+            self.note(
                 "unreadable",
                 "warning",
                 f"{len(bad)} readings are not readable",
@@ -715,7 +703,7 @@ class _Assembly:
                 _match(c, first, last) for c in self.feed.clocks if _number(c.get("tzOffset")) is not None
             }
             if not found:
-                self._note(
+                self.note(
                     "zone_not_stated",
                     "question",
                     "the file has no LocalTimeParameters",
@@ -724,7 +712,7 @@ class _Assembly:
                 )
                 return None
             if len(found) > 1:
-                self._note(
+                self.note(
                     "zone_differs",
                     "question",
                     f"usage points state different zones: {', '.join(sorted(map(str, found)))}",
@@ -734,14 +722,14 @@ class _Assembly:
             tz = found.pop()
             rules = _clock_facts(self.feed.clocks[0])
             if tz is None:
-                self._note(
+                self.note(
                     "zone_unknown",
                     "question",
                     f"no known zone has tzOffset {rules['offset_h']:g} h with {rules['dst']}",
                     remedy="give tz=",
                 )
                 return None
-            self._note(
+            self.note(
                 "zone_derived",
                 "info",
                 f"tzOffset {rules['offset_h']:g} h, {rules['dst']}",
@@ -759,14 +747,14 @@ class _Assembly:
         local = (starts + utc_offsets_s(starts, tz)) % 86400 == 0
         plain = starts % 86400 == 0
         if local.mean() >= 0.9:
-            self._note(
+            self.note(
                 "zone_verified",
                 "info",
                 f"{int(local.sum())} of {starts.size} blocks start at midnight in {tz}",
                 count=int(local.sum()),
             )
         elif plain.mean() >= 0.9:
-            self._note(
+            self.note(
                 "epoch_is_local",
                 "question",
                 f"{int(plain.sum())} of {starts.size} blocks start at "
@@ -796,7 +784,7 @@ class _Assembly:
         if (length[day[astray] - day[0]] == 86400).any():
             return channel
         dates = np.unique(day[astray]).astype("datetime64[D]")
-        self._note(
+        self.note(
             "clock_change_astray",
             "warning",
             f"{astray.size} readings on {', '.join(map(str, dates))} start an hour off an even spacing, "
@@ -814,7 +802,7 @@ class _Assembly:
         for s in self.feed.summaries:
             start, length = _number(s.get("billingPeriod.start")), _number(s.get("billingPeriod.duration"))
             if start is None or length is None:
-                self._note(
+                self.note(
                     "cycle_without_dates",
                     "info",
                     "a usage summary has no billing period",

@@ -76,6 +76,36 @@ class Source(Protocol):
         ...
 
 
+class Noting:
+    """What a reader of a meter file notices while it reads; `path` is where, unless said nearer."""
+
+    path: str
+    findings: list[Finding]
+
+    def note(
+        self,
+        kind: str,
+        severity: Any,
+        what: str,
+        where: str = "",
+        count: int = 1,
+        done: str = "",
+        remedy: str = "",
+    ) -> None:
+        """Keep one observation."""
+        self.findings.append(
+            Finding(
+                kind=kind,
+                severity=severity,
+                what=what,
+                where=where or self.path,
+                count=count,
+                done=done,
+                remedy=remedy,
+            )
+        )
+
+
 READERS = ("green_button", "parquet_meter", "xlsx_meter", "csv_meter")
 
 FACTS = ("channels", "local_time", "value_columns")
