@@ -264,23 +264,17 @@ def realised_run(
     m: Ready,
     prices: Mapping[str, float] | None = None,
     reserve_kwh: Mapping[str, Any] | None = None,
-    streams: Sequence[Any] = (),
 ) -> Run:
-    """The site's policy against the twin, through the guard; it knows only what could be known.
+    """The site's policy against the twin on the tariff, through the guard; it knows only what could be known.
 
     prices: wear price by store that the bound settled on, to show priced beside counted wear. reserve_kwh: (n + 1,)
-    floors by store that override every plan. streams: reasons beyond the tariff, bound to their place; where grid
-    services are among them and the policy answers calls, it runs over all of them and all are settled.
+    floors by store that override every plan. Programmes call nobody here, whatever the policy could answer: the
+    bound beside it is the tariff's too, and like is compared with like.
     """
     from ...control.loop import run
-    from ...control.promises import belief_of
 
     options = site.written.study
     policy = policy_class(options.policy)(**options.policy_options)
-    answering = getattr(policy, "answers", False) and any(s.layer == 3 for s in streams)
-    # What resilience asks is kept by the guard, whatever a policy thinks of it.
-    asking = [s for s in streams if s.layer > 2] if answering else []
-    notes: list[str] = []
     record = run(
         m.world,
         (*m.existing, *m.new),
@@ -290,9 +284,6 @@ def realised_run(
         export_limit_kw=m.meter.export_limit_kw,
         telemetry=options.telemetry,
         reserve_kwh=dict(reserve_kwh or {}) or None,
-        streams=asking,
-        belief=belief_of(m.world, asking) if asking else None,
-        notes=notes,
     )
     if m.load_kvar is not None and record.net_kvar is None:
         record = replace(
@@ -300,11 +291,4 @@ def realised_run(
         )  # a battery that gives no vars leaves them as they were
     record = replace(record, quality=m.quality)
     wear, operation = wear_of(m, record, prices or {}, 0)
-    return Run(
-        record,
-        wear,
-        operation,
-        options.policy,
-        why=tuple(f"realised: {n}" for n in notes) if asking else (),
-        services=Ledger.of(e for s in streams for e in s.settle(record, m.world)) if asking else Ledger(),
-    )
+    return Run(record, wear, operation, options.policy)

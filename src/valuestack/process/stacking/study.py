@@ -79,8 +79,7 @@ def study(site: Site | Any, progress: Step | None = None, *, sizes: bool = False
     clock.lap("bound")
     step(f"realised ({site.written.study.policy})", 0.6)
     realised_runs = [
-        realised_run(site, m, prices_of(r), layers.reserve_kwh(p), p.streams)
-        for m, r, p in zip(meters, runs, places)
+        realised_run(site, m, prices_of(r), layers.reserve_kwh(p)) for m, r, p in zip(meters, runs, places)
     ]
     realised = _case("realised", "realised", meters, realised_runs)
     clock.lap("realised")

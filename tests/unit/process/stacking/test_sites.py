@@ -89,3 +89,17 @@ def test_an_input_of_a_layer_moves_its_money(name: str, table: str, key: str, va
     assert changed
     after = vs.study(written).stacks[0].whole
     assert after.by_stream != before.by_stream or after.operation_usd != before.operation_usd
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["utility_first", "dynamic"])
+@pytest.mark.parametrize("name", ["ski-resort", "data-centre"])
+def test_realised_stands_beside_a_bound_of_the_same(name: str, policy: str) -> None:
+    """Whatever a policy could answer: the realised case is the tariff's, as its bound is, and does not beat it."""
+    written = short(name)
+    written["study"]["policy"] = policy
+    study = vs.study(written)
+    assert not study.realised.services, "nobody calls in a study"
+    room = study.objective_usd - study.lower_bound_usd
+    assert study.net_usd(study.realised) <= study.net_usd(study.bound) + room + 0.01
+    assert study.capture_frac is not None and study.capture_frac <= 1.0 + 1e-6
