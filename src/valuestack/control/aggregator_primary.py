@@ -8,8 +8,8 @@ through the contract and the guard:
                 the contract grants them
     window      states of charge while it may command, as limits of the guard (`windows_kwh`)
     override    the owner takes the store back for a cause that the contract names, after its notice: it fills from
-                then on at full power, awards are held only as far as that leaves room, and none once it is full; the
-                reserve is the guard's and is no policy's to spend
+                then on at full power, awards are held only as far as nothing that it holds is spent on them, so none
+                once it is full; the reserve is the guard's and is no policy's to spend
 
 Between commands the store follows `rest`, a policy of the owner. While an award runs and nothing else is commanded, the
 store is kept in the middle of what it may use, at the owner's cost of energy.
@@ -103,6 +103,7 @@ class AggregatorPrimary:
         self.rights = Rights(self.contract.dispatch, t, self._cycle_kwh())
         self.meter: Meter = self.rights.meter()
         self._back, self.back_events = self._times_taken_back(t)
+        self._runs_back = _runs(self._back)
         self._out, self.opted_days = self._days_opted(t)
         self._promised_kw = np.zeros(t.n)  # awards and events that it serves, together
         self._events: list[tuple[Call, Kw]] = []
@@ -160,12 +161,16 @@ class AggregatorPrimary:
                 taken.append(day)
         return on, taken
 
-    def windows_kwh(self) -> dict[str, tuple[Kw, Kw]]:
-        """What the guard keeps the store to: the contract's states of charge while it may be commanded, and after the
-        owner took it back as full as full power makes it from that moment on."""
-        s, d, t = self._store, self.contract.dispatch, self.timeline
+    def windows_kwh(self, view: View | None = None) -> dict[str, tuple[Kw, Kw]]:
+        """What the guard keeps the store to. Before the first interval: the contract's states of charge while it may be
+        commanded. Then, while the owner has it back: all that it holds by now."""
+        s = self._store
         if s is None:
             return {}
+        return self._contracted(s) if view is None else self._kept(s, view)
+
+    def _contracted(self, s: Store) -> dict[str, tuple[Kw, Kw]]:
+        d, t = self.contract.dispatch, self.timeline
         low, high = np.full(t.n + 1, -inf), np.full(t.n + 1, inf)
         full = float(np.max(s.energy_max_kwh))
         left = float(getattr(self._assets[s.name], "left_kwh", full))
@@ -175,14 +180,17 @@ class AggregatorPrimary:
             low[ends] = np.minimum(d.soc_min_frac * left, full)
         if d.soc_max_frac < 1:
             high[ends] = d.soc_max_frac * left
-        most = np.asarray(s.energy_max_kwh, dtype=float)
-        gain = float(np.max(s.charge_max_kw)) * s.charge_efficiency_frac * t.step_h
-        for a, b in _runs(self._back):
-            # From what may have been there at least, for nobody knew before.
-            rise = float(np.min(s.energy_min_kwh)) + gain * np.arange(b - a + 1)
-            low[a : b + 1] = np.minimum(rise, most[a : b + 1])
-            high[a : b + 1] = most[a : b + 1]
+        for a, b in self._runs_back:  # at a it is still the contract's, which ends there
+            low[a + 1 : b + 1], high[a + 1 : b + 1] = -inf, inf
         return {s.name: (low, high)}
+
+    def _kept(self, s: Store, view: View) -> dict[str, tuple[Kw, Kw]]:
+        run = next(((a, b) for a, b in self._runs_back if a <= view.k < b), None)
+        if run is None:
+            return {}
+        low = np.full(self.timeline.n + 1, -inf)
+        low[view.k + 1 : run[1] + 1] = float(np.min(np.asarray(view.asset_state[s.name])))
+        return {s.name: (low, np.full(self.timeline.n + 1, inf))}
 
     def _may(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Intervals in which it may command, as far as that is known before the first."""

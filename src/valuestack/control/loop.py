@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
-from ..dispatch import Belief, Record, World
+from ..dispatch import Belief, Record, View, World
 from ..errors import InputError
 from ..terms import Term
 from ..timeline import Kw
@@ -73,8 +73,7 @@ def run(
         simulated=True,  # a twin: some policies may never be run on anything else
     )
     policy.prepare(setting)
-    for name, (low, high) in getattr(policy, "windows_kwh", dict)().items():
-        guard.narrow(name, low, high)
+    _narrow(guard, policy, None)
     # A kernel follows the belief; a battery with an efficiency curve does not.
     plain = all(getattr(a, "truth_is_belief", True) for a in assets)
     kernel = getattr(policy, "kernel", None) if compiled and telemetry and plain and not answers else None
@@ -93,6 +92,13 @@ def run(
     if notes is not None:
         notes += [*guard.sentences(world.timeline.when), *said, *desk.sentences()]
     return record
+
+
+def _narrow(guard: Guard, policy: Policy, view: View | None) -> None:
+    """Keep stores to what a policy with `windows_kwh` says, which may be more at every view."""
+    windows: Callable[[View | None], dict[str, tuple[Kw, Kw]]] | None = getattr(policy, "windows_kwh", None)
+    for name, (low, high) in ({} if windows is None else windows(view)).items():
+        guard.narrow(name, low, high)
 
 
 def _plainly(twin: Twin, policy: Policy, guard: Guard, progress: Callable[[float], None] | None) -> Record:
@@ -114,7 +120,9 @@ def _answering(
     room, and what they call passes the guard again."""
     n, names = twin.timeline.n, [o.name for o in twin.stores]
     for k in range(n):
-        plan = policy.decide(desk.show(twin.read()))
+        view = desk.show(twin.read())
+        plan = policy.decide(view)
+        _narrow(guard, policy, view)
         desk.take(k, plan)
         energy = {name: twin.state[name] for name in names}
         allowed = guard.project(k, twin.base_kw[:, k], energy, dict(plan.setpoints_kw))

@@ -150,7 +150,7 @@ dispatches = st.builds(
     st.booleans(),
     st.lists(st.tuples(st.integers(0, 90), st.integers(1, 20)), max_size=2),
 )
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_command_sequence_breaks_the_contract_or_the_guard(
     dispatch: Dispatch,
     awards: list[float],
