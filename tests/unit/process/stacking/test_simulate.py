@@ -167,6 +167,7 @@ def test_a_stop_in_the_middle_goes_on_to_the_same_numbers(site: Path, tmp_path: 
             if list(out.glob("futures/part-*.parquet")):
                 signal.raise_signal(signal.SIGINT)
         if __name__ == "__main__":
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may ignore it
             simulate(vs.load_site({str(site)!r}), out, scenarios=200, workers=1, progress=interrupted)
         """)
     )
