@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,9 @@ from .app import (
     writable,
 )
 
+if TYPE_CHECKING:
+    from ..site.site import Site
+
 
 @app.command()
 def study(
@@ -35,6 +38,10 @@ def study(
     sizes: Annotated[
         bool, typer.Option("--sizes", help="Also a grid of battery sizes with the knee marked.")
     ] = False,
+    changes: Annotated[
+        str | None,
+        typer.Option("--changes", help="Also at most so many setpoint changes a day, by commas: 4,24,96."),
+    ] = None,
     as_of: AsOf = None,
     formats: Annotated[
         str, typer.Option("--formats", help="Of the report, by commas: html, json, xlsx, parquet, csv.")
@@ -49,7 +56,7 @@ def study(
     from ..site.files import load
 
     started = time.perf_counter()
-    site = dated(load(site_file), as_of)
+    site = _limited(dated(load(site_file), as_of), changes)
     folder = writable(out or results_folder(site))
     wanted = [f.strip() for f in formats.split(",") if f.strip()]
     check_formats(wanted)
@@ -70,3 +77,18 @@ def study(
 
     show(terminal.study(found))
     show(terminal.files(paths, seconds))
+
+
+def _limited(site: Site, changes: str | None) -> Site:
+    """The site with the limits of setpoint changes that are asked about."""
+    if changes is None:
+        return site
+    from dataclasses import replace
+
+    from ..errors import InputError
+
+    words = [w.strip() for w in changes.split(",") if w.strip()]
+    if not words or not all(w.isdecimal() and int(w) >= 1 for w in words):
+        raise InputError(f"--changes {changes!r}: give whole numbers of at least 1 by commas, like 4,24,96")
+    study = site.written.study.model_copy(update={"changes_per_day": tuple(map(int, words))})
+    return replace(site, written=site.written.model_copy(update={"study": study}))

@@ -7,11 +7,13 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
-from ..dispatch import Belief, Record, View, World
+from ..dispatch import Belief, Plan, Record, View, World
 from ..errors import InputError
+from ..site.site import Setpoints
 from ..terms import Term
 from ..timeline import Kw
 from .calls import Desk, calls_of
+from .changes import Damper
 from .guard import Guard, guard_for
 from .policy import Policy, Setting
 from .twin import Twin
@@ -34,6 +36,7 @@ def run(
     progress: Callable[[float], None] | None = None,
     notes: list[str] | None = None,
     streams: Sequence[Any] = (),
+    setpoints: Setpoints | None = None,
 ) -> Record:
     """Run a policy against the twin over the whole world and return what was metered.
 
@@ -41,7 +44,8 @@ def run(
     overrides every plan. telemetry: see Twin. compiled: use the policy's own kernel of this loop where it offers
     one for these shapes; the kernel is proven equal to the loop. progress: called with the share done. notes:
     what the guard did is appended in words. streams: reasons beyond the tariff, whose calls a policy with `answers`
-    sees and answers; what becomes of them stands in the record (see calls.py). Errors: InputError for several lanes
+    sees and answers; what becomes of them stands in the record (see calls.py). setpoints: how often the plant may be
+    told something new (see changes.py). Errors: InputError for several lanes
     where calls are answered.
     """
     answers = bool(streams) and bool(getattr(policy, "answers", False))
@@ -76,15 +80,19 @@ def run(
     _narrow(guard, policy, None)
     # A kernel follows the belief; a battery with an efficiency curve does not.
     plain = all(getattr(a, "truth_is_belief", True) for a in assets)
-    kernel = getattr(policy, "kernel", None) if compiled and telemetry and plain and not answers else None
+    damper = _damper(setpoints, twin)
+    swift = compiled and telemetry and plain and not answers and damper is None
+    kernel = getattr(policy, "kernel", None) if swift else None
     desk = Desk(calls, world.timeline)
     record: Record | None = None if kernel is None else kernel(twin, guard)
     if record is None:
         record = (
-            _answering(twin, policy, guard, desk, progress)
+            _answering(twin, policy, guard, desk, damper, progress)
             if answers
-            else _plainly(twin, policy, guard, progress)
+            else _plainly(twin, policy, guard, damper, progress)
         )
+    if damper is not None:
+        record = replace(record, extra={**record.extra, **damper.extra()})
     if calls:  # who cannot answer refuses
         record = replace(record, extra={**record.extra, **desk.extra()})
     if progress is not None:
@@ -101,20 +109,48 @@ def _narrow(guard: Guard, policy: Policy, view: View | None) -> None:
         guard.narrow(name, low, high)
 
 
-def _plainly(twin: Twin, policy: Policy, guard: Guard, progress: Callable[[float], None] | None) -> Record:
+def _damper(rules: Setpoints | None, twin: Twin) -> Damper | None:
+    if rules is None or rules.free:
+        return None
+    names = [a.name for a in twin.assets if a.name not in twin.given]
+    return Damper(rules, twin.timeline, names, twin.base_kw.shape[0])
+
+
+def _guarded(twin: Twin, guard: Guard, damper: Damper | None, plan: Plan) -> dict[str, Any]:
+    """Setpoints of a plan as far as they may be changed, and then as far as they are allowed."""
+    k, wishes = twin.k, dict(plan.setpoints_kw)
+    if damper is not None:
+        wishes = damper.damp(k, wishes, twin.seen_base_kw, twin.net_kw(k - 1) if k else None)
+    energy = {o.name: twin.state[o.name] for o in twin.stores}
+    allowed = guard.project(k, twin.base_kw[:, k], energy, wishes)
+    if damper is not None:
+        damper.note(k, wishes, allowed)
+    return allowed
+
+
+def _plainly(
+    twin: Twin,
+    policy: Policy,
+    guard: Guard,
+    damper: Damper | None,
+    progress: Callable[[float], None] | None,
+) -> Record:
     """Interval by interval."""
-    n, names = twin.timeline.n, [o.name for o in twin.stores]
+    n = twin.timeline.n
     for k in range(n):
-        plan = policy.decide(twin.read())
-        energy = {name: twin.state[name] for name in names}
-        twin.apply(guard.project(k, twin.base_kw[:, k], energy, dict(plan.setpoints_kw)))
+        twin.apply(_guarded(twin, guard, damper, policy.decide(twin.read())))
         if progress is not None and k % PROGRESS_EVERY == 0:
             progress(k / n)
     return twin.record()
 
 
 def _answering(
-    twin: Twin, policy: Policy, guard: Guard, desk: Desk, progress: Callable[[float], None] | None
+    twin: Twin,
+    policy: Policy,
+    guard: Guard,
+    desk: Desk,
+    damper: Damper | None,
+    progress: Callable[[float], None] | None,
 ) -> Record:
     """Interval by interval with calls: the plan passes the guard, then awards are held beside it as far as there is
     room, and what they call passes the guard again."""
@@ -124,8 +160,7 @@ def _answering(
         plan = policy.decide(view)
         _narrow(guard, policy, view)
         desk.take(k, plan)
-        energy = {name: twin.state[name] for name in names}
-        allowed = guard.project(k, twin.base_kw[:, k], energy, dict(plan.setpoints_kw))
+        allowed = _guarded(twin, guard, damper, plan)
         called = desk.hold(k, twin, guard, allowed)
         if called is not None:
             energy = {name: twin.state[name] for name in names}

@@ -121,9 +121,17 @@ class Twin:
         """What is known when interval k begins."""
         k, view = self.k, self._view
         view.k, view.n = k, self.timeline.n - k
-        seen = k if self.telemetry else max(0, k - 1)
-        view.now = {"base_kw": self.base_kw[:, seen]}
+        view.now = {"base_kw": self.seen_base_kw}
         return view
+
+    @property
+    def seen_base_kw(self) -> Kw:
+        """base_kw of interval k as far as telemetry shows it, (lanes,)."""
+        return self.base_kw[:, self.k if self.telemetry else max(0, self.k - 1)]
+
+    def net_kw(self, k: int) -> Kw:
+        """What the meter showed in interval k, (lanes,)."""
+        return self._net[:, k]
 
     def apply(self, setpoints_kw: Mapping[str, Any]) -> Mapping[str, Kw]:
         """Carry out setpoints in interval k; returns each asset's power at the meter."""

@@ -554,6 +554,7 @@ def _wear(study: Study) -> Section | None:
         Column("case"),
         Column("discharged, kWh", "kwh"),
         Column("full cycles", "kw"),
+        Column("setpoint changes a day", "number"),
         Column("wear price, $/kWh", "rate"),
         Column("wear priced", "usd_cents"),
         Column("wear counted", "usd_cents"),
@@ -569,6 +570,7 @@ def _wear(study: Study) -> Section | None:
                     "bound (perfect foresight)" if case is study.bound else case.name,
                     w.throughput_kwh,
                     w.full_cycles,
+                    round(w.changes_per_day, 1),
                     w.price_usd_per_kwh,
                     w.priced_usd,
                     w.counted_usd,
@@ -650,6 +652,21 @@ def _sizes(study: Study) -> Section | None:
             )
         )
     return Section("sizes", "Other sizes", tuple(parts))
+
+
+def _change_limits(study: Study) -> Section | None:
+    if not study.change_limits:
+        return None
+    now = sum(w.changes_per_day for w in study.realised.wear.values())
+    note = (
+        f"The realised case run again under each limit; as it is, power changes {now:.1f} times a day. Metered: "
+        "changes of power, those included that a full or empty store or a limit of the service forces."
+    )
+    return Section(
+        "setpoints",
+        "What a limit of setpoint changes costs",
+        (table(tables.change_limits(study.change_limits), note=note),),
+    )
 
 
 def _written_size(study: Study, asset: str) -> tuple[float, float] | None:
@@ -736,6 +753,7 @@ def render(study: Study, *, made: str = "") -> str:
         _peak_section(study),
         _load(study),
         _wear(study),
+        _change_limits(study),
         _sizes(study),
         _payback(study),
         _assumptions(study),
@@ -923,6 +941,7 @@ def _more_sheets(study: Study) -> list[tuple[str, Table]]:
         ("Claim", claim),
         ("Payback", (paid.parts[0].table if paid else None) or Table(())),
         ("Warranty", _warranty_table(study)),
+        ("Setpoint changes", tables.change_limits(study.change_limits)),
     ]
     if grid is not None:
         real = grid.realised_usd_per_y

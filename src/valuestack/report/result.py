@@ -74,7 +74,8 @@ class Wear:
     throughput_kwh: discharged at the meter. full_cycles: equivalent. price_usd_per_kwh: wear price the
     plan saw; priced_usd = price x throughput; counted_usd: by rainflow settlement; rounds: of the fixed
     point. fade_frac_per_y: capacity lost in the first year, cycling and calendar; None where no ageing model
-    is set. findings: where the fade leaves the range in which its source was fitted.
+    is set. findings: where the fade leaves the range in which its source was fitted. changes_per_day: of its metered
+    power.
     """
 
     asset: str
@@ -87,6 +88,7 @@ class Wear:
     fade_frac_per_y: float | None = None
     warranty: tuple[WarrantyUse, ...] = ()
     findings: tuple[Finding, ...] = ()
+    changes_per_day: float = 0.0
 
     @property
     def difference_frac(self) -> float | None:
@@ -237,6 +239,22 @@ class SizeGrid:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeLimit:
+    """The realised case under a limit of setpoint changes: net saving and what it loses to the case as it is [USD a
+    year], changes of metered power a day, and how many setpoints a day the guard forced."""
+
+    most_per_day: int
+    saving_usd_per_y: float
+    lost_usd_per_y: float
+    changes_per_day: float
+    forced_per_day: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """A claim beside what was found: `claimed`, `realised` and `bound` in `unit`, and why they differ."""
 
@@ -280,6 +298,7 @@ class Study:
     payback: tuple[Payback, ...] = ()
     claims: tuple[Comparison, ...] = ()
     sizes: SizeGrid | None = None
+    change_limits: tuple[ChangeLimit, ...] = ()
     stacks: tuple[Any, ...] = ()
     conflicts: tuple[tuple[str, Any], ...] = ()
     relaxed: tuple[tuple[str, Any], ...] = ()
@@ -367,6 +386,7 @@ class Study:
             "payback": [p.to_dict() for p in self.payback],
             "claims": [c.to_dict() for c in self.claims],
             "sizes": None if self.sizes is None else self.sizes.to_dict(),
+            "change_limits": [x.to_dict() for x in self.change_limits],
             "stacks": [s.to_dict() for s in self.stacks],
             "conflicts": [{"meter": meter, **asdict(c)} for meter, c in self.conflicts],
             "relaxed": [{"meter": meter, **asdict(r)} for meter, r in self.relaxed],

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..finding import Finding
 from ..ledger import Change, Ledger
+
+if TYPE_CHECKING:
+    from .result import ChangeLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +185,22 @@ def findings(rows: Iterable[Finding]) -> Table:
     return Table(
         columns,
         tuple((f.severity, f.what, f.where, f.count, f.done, f.at_stake_usd, f.remedy) for f in ordered),
+    )
+
+
+def change_limits(rows: Iterable[ChangeLimit]) -> Table:
+    """What limits of setpoint changes cost, from the loosest."""
+    columns = (
+        Column("at most, a day", "number"),
+        Column("saved net, USD a year", "usd"),
+        Column("lost to the limit, USD a year", "usd"),
+        Column("changes of power a day", "kw"),
+        Column("forced by limits of safety", "kw"),
+    )
+    return Table(
+        columns,
+        tuple(
+            (r.most_per_day, r.saving_usd_per_y, r.lost_usd_per_y, r.changes_per_day, r.forced_per_day)
+            for r in rows
+        ),
     )

@@ -20,7 +20,7 @@ from .result import BOUND_LABEL, Case, Study
 from .stack_page import layer_table, stream_table
 from .stacked import Stack
 from .tables import Table as TableRows
-from .tables import of_rows
+from .tables import change_limits, of_rows
 
 _COLOUR = {"error": "red", "warning": "yellow", "question": "magenta", "info": "cyan"}
 # Columns whose cells are copied out of the terminal and must stay in one piece.
@@ -219,6 +219,8 @@ def study(found: Study, *, items: int = 8) -> RenderableType:
     parts += _claims(found)
     for stack in found.stacks:
         parts += ["", _stack(stack)]
+    if found.change_limits:
+        parts += ["", rows("at most so many setpoint changes a day", change_limits(found.change_limits))]
     if found.sizes is not None:
         parts += ["", _sizes(found)]
     loose = [a for a in found.assumptions if not a.verified]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -141,12 +141,29 @@ class SizeOptions(_Part):
     realised: bool = False
 
 
+class Setpoints(_Part):
+    """How often the plant's controllers may be told something new. deadband_kw: a smaller wish is not passed on;
+    min_dwell_h: a setpoint stands at least so long; max_changes_per_day: of each asset, in a local day; change_cost_usd:
+    what a change costs the owner (contactors, compressors, staff). Limits of safety are not held up by any of them."""
+
+    deadband_kw: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    min_dwell_h: float = Field(default=0.0, ge=0, le=24)
+    max_changes_per_day: int | None = Field(default=None, ge=1)
+    change_cost_usd: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing is limited and nothing costs."""
+        return self == Setpoints()
+
+
 class StudyOptions(_Part):
     """policy: who decides in the realised case, with its options. wear_rounds: at most so many rounds to
     the fixed point of wear price. first_date, until_date: part of the data to study. telemetry: the policy
     sees the mean load of the running interval, as metering every minute or faster gives it; false = only of
     the interval before. time_limit_s: of solving, shared by the bound and every set of layers; where it ends, the best
-    plans so far stand, each with the gap that it reached."""
+    plans so far stand, each with the gap that it reached. changes_per_day: the realised case is run again under each
+    of these limits of setpoint changes, to say what a limit costs."""
 
     policy: str = "threshold"
     policy_options: dict[str, Any] = Field(default_factory=dict)
@@ -155,6 +172,7 @@ class StudyOptions(_Part):
     first_date: date | None = None
     until_date: date | None = None
     time_limit_s: float = Field(default=600.0, gt=0)
+    changes_per_day: tuple[Annotated[int, Field(ge=1)], ...] = ()
     sizes: SizeOptions = SizeOptions()
 
 
@@ -197,7 +215,8 @@ class SiteFile(_Part):
     series: what its streams and assets read by name. as_of: the day whose market rules and prices hold; default
     the last day of the data. then: the day of the claim's story, whose rules are run beside those of as_of. iso, state,
     utility: where it stands ('PJM', 'VA', 'Dominion'); a programme of elsewhere is refused. contracts: who shares in
-    what its streams earn, and on which terms. finance: the pro forma, where one is wanted beyond `economics`.
+    what its streams earn, and on which terms. setpoints: how often controllers may be told something new.
+    finance: the pro forma, where one is wanted beyond `economics`.
     """
 
     name: str
@@ -213,6 +232,7 @@ class SiteFile(_Part):
     assets: tuple[dict[str, Any], ...] = ()
     streams: tuple[dict[str, Any], ...] = ()
     contracts: tuple[Contract, ...] = ()
+    setpoints: Setpoints = Setpoints()
     study: StudyOptions = StudyOptions()
     simulate: SimulateOptions = SimulateOptions()
     finance: Finance | None = None

@@ -141,3 +141,9 @@ def test_a_folder_that_cannot_be_written(capsys: Capture, folder: Path) -> None:
     (folder / "taken").write_text("a file")
     code, _, err = told(capsys, "study", str(folder / "site.toml"), "--out", str(folder / "taken" / "in"))
     assert code == 2 and "cannot be written" in err and "--out" in err
+
+
+@pytest.mark.parametrize("limits", ["", "four", "0", "4,-2"])
+def test_a_limit_of_changes_that_is_no_number(limits: str, capsys: Capture) -> None:
+    code, _, err = told(capsys, "study", "first-story", "--changes", limits)
+    assert code == 2 and "--changes" in err and "4,24,96" in err

@@ -552,6 +552,7 @@ def in_the_loop(
         telemetry=options.telemetry,
         reserve_kwh=dict(floors_kwh) if floors_kwh else None,
         streams=covered,
+        setpoints=site.written.setpoints,
     )
     if m.load_kvar is not None and record.net_kvar is None:
         record = replace(record, net_kvar=m.load_kvar)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...control import changes
 from ...dispatch import Record
 from ...errors import SolverError
 from ...flows import Given, Offer, Store, Unit
 from ...ledger import Entry, Ledger
 from ...report.result import WarrantyUse, Wear
 from ...site.files import policy_class
-from ...site.site import Site
+from ...site.site import Setpoints, Site
 from ...terms import Claim, Limit
 from .budget import LEAST_S
 from .meters import Ready, Step, quiet
@@ -231,6 +232,7 @@ def wear_of(
             rounds=rounds,
             fade_frac_per_y=worn.fade_frac_per_y,
             findings=tuple(worn.findings),
+            changes_per_day=changes.moved_per_day(record, (asset.name,)),
             warranty=tuple(
                 WarrantyUse(
                     u.name,
@@ -264,16 +266,18 @@ def realised_run(
     m: Ready,
     prices: Mapping[str, float] | None = None,
     reserve_kwh: Mapping[str, Any] | None = None,
+    setpoints: Setpoints | None = None,
 ) -> Run:
     """The site's policy against the twin on the tariff, through the guard; it knows only what could be known.
 
     prices: wear price by store that the bound settled on, to show priced beside counted wear. reserve_kwh: (n + 1,)
-    floors by store that override every plan. Programmes call nobody here, whatever the policy could answer: the
+    floors by store that override every plan. setpoints: how often the plant may be told something new, by default as
+    the site says. Programmes call nobody here, whatever the policy could answer: the
     bound beside it is the tariff's too, and like is compared with like.
     """
     from ...control.loop import run
 
-    options = site.written.study
+    options, rules = site.written.study, setpoints or site.written.setpoints
     policy = policy_class(options.policy)(**options.policy_options)
     record = run(
         m.world,
@@ -284,6 +288,7 @@ def realised_run(
         export_limit_kw=m.meter.export_limit_kw,
         telemetry=options.telemetry,
         reserve_kwh=dict(reserve_kwh or {}) or None,
+        setpoints=rules,
     )
     if m.load_kvar is not None and record.net_kvar is None:
         record = replace(
@@ -291,4 +296,5 @@ def realised_run(
         )  # a battery that gives no vars leaves them as they were
     record = replace(record, quality=m.quality)
     wear, operation = wear_of(m, record, prices or {}, 0)
+    operation = Ledger.of((*operation, *changes.entries(record, rules)))
     return Run(record, wear, operation, options.policy)

@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from ...control.changes import entries as changes_cost
+from ...control.changes import moved_per_day
 from ...dispatch import Record, View, World
 from ...errors import InputError, StoreError
 from ...flows import Given, Store, Unit
@@ -261,6 +263,7 @@ class Bench:
             telemetry=options.study.telemetry,
             reserve_kwh=layers.reserve_kwh(self.place) or None,
             streams=self.streams(futures[0]) if answers else (),
+            setpoints=options.setpoints,
             # What is not published yet is forecast from what was; whoever answers no calls asks for the load alone.
             belief=Believed(world, {name: SimilarDay() for name in world.series}) if answers else None,
         )
@@ -311,6 +314,7 @@ class Bench:
         net_kvar = record.net_kvar if record.net_kvar is not None else world.get("load_kvar")
         bill = self.bill_usd(np.asarray(record.net_kw), net_kvar)
         entries = [e for a in m.new for e in a.settle(record, world)]
+        entries += changes_cost(record, self.site.written.setpoints)
         worn = [a.worn(record) for a in m.new if hasattr(a, "worn") and a.name in record.stored_kwh]
         throughput = fsum(w.throughput_kwh for w in worn)
         by_stream = self._services(record, world, future, idle_kw, throughput, seed)
@@ -337,7 +341,7 @@ class Bench:
             "throughput_kwh": throughput,
             "full_cycles": fsum(w.full_cycles for w in worn),
             "peak_kw": float(np.max(record.net_kw)),
-            "changes_per_day": changes_per_day(record, m.timeline),
+            "changes_per_day": moved_per_day(record),
             "span_y": m.timeline.hours / 8760.0,
         }
 
@@ -611,15 +615,6 @@ def days_of(cycle: str) -> tuple[date, date]:
         return date(y, m, 1), date(y + m // 12, m % 12 + 1, 1)
     day = date(*parts)
     return day, date.fromordinal(day.toordinal() + 1)
-
-
-def changes_per_day(record: Record, timeline: Timeline, deadband_kw: float = 0.1) -> float:
-    """Changes of setpoint a day over all assets that are dispatched: steps of power above the deadband."""
-    total = 0
-    for name in record.stored_kwh:
-        power = np.asarray(record.asset_kw[name])
-        total += int((np.abs(np.diff(power)) > deadband_kw).sum())
-    return total / (timeline.hours / 24)
 
 
 # --- chunks ----------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from ...ledger import Ledger
 from ...report.result import BOUND_LABEL, Assumption, Case, Study
 from ...site.files import load as load_site
 from ...site.site import Site
-from . import layers, verdicts
+from . import change_limits, layers, verdicts
 from . import sizes as grids
 from .budget import Budget
 from .cases import (
@@ -114,6 +114,10 @@ def study(site: Site | Any, progress: Step | None = None, *, sizes: bool = False
     if sizes:
         step("sizes", 0.0)
         found = replace(found, sizes=grids.of_site(site, meters, runs, progress=step))
+    if site.written.study.changes_per_day:
+        floors = [layers.reserve_kwh(p) for p in places]
+        limits = tuple(change_limits.of_site(site, meters, runs, floors, found, progress=step))
+        found = replace(found, change_limits=limits)
     if any(p.streams or p.refused for p in places):
         stacks = tuple(_stacks(site, places, before, runs, day, budget, step))
         found = replace(found, stacks=stacks)

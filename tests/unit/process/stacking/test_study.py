@@ -177,3 +177,26 @@ def test_fade_outside_its_range_is_a_finding() -> None:
         "realised",
         "bound",
     }
+
+
+def test_a_limit_of_changes_is_settled_like_the_realised_case(found: Any) -> None:
+    written = site(study={"changes_per_day": [4, 300]}, setpoints={"change_cost_usd": 0.25})
+    written["study"] |= {"first_date": date(2021, 5, 17), "until_date": date(2021, 7, 1)}
+    limited = vs.study(written)
+    loose, tight = limited.change_limits
+    assert (loose.most_per_day, tight.most_per_day) == (300, 4)
+    assert loose.lost_usd_per_y == pytest.approx(0.0, abs=1e-6)
+    assert tight.lost_usd_per_y == pytest.approx(loose.saving_usd_per_y - tight.saving_usd_per_y)
+    assert tight.changes_per_day < loose.changes_per_day
+    # The same moves as without a price, and the price of each settled on top.
+    assert (limited.realised.record.net_kw == found.realised.record.net_kw).all()
+    (paid,) = [e for e in limited.realised.operation if e.item == "setpoint changes"]
+    assert limited.realised.wear_usd == pytest.approx(found.realised.wear_usd - paid.usd)
+    assert paid.usd == -0.25 * paid.quantity < 0
+    (wear,) = limited.realised.wear.values()
+    assert wear.changes_per_day * 45 == pytest.approx(paid.quantity, rel=0.02)
+    from valuestack.report import page
+
+    assert "What a limit of setpoint changes costs" in page.render(limited)
+    assert [r["most_per_day"] for r in limited.to_dict()["change_limits"]] == [300, 4]
+    assert "Setpoint changes" in dict(page.workbook_sheets(limited))
