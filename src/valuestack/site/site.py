@@ -144,7 +144,8 @@ class SizeOptions(_Part):
 class Setpoints(_Part):
     """How often the plant's controllers may be told something new. deadband_kw: a smaller wish is not passed on;
     min_dwell_h: a setpoint stands at least so long; max_changes_per_day: of each asset, in a local day;
-    change_cost_usd: of one, to the owner (contactors, compressors, staff). Limits of safety are not held up by any of them."""
+    change_cost_usd: of one, to the owner (contactors, compressors, staff). Limits of safety are not held up by any
+    of them."""
 
     deadband_kw: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     min_dwell_h: float = Field(default=0.0, ge=0, le=24)
