@@ -48,7 +48,8 @@ class Walk(NamedTuple):
 class Scratch(NamedTuple):
     """Room for one walk: the pieces of each interval's cost in the change of stored energy, packed, ascending
     in slope [cost per kWh stored], with lengths [kWh stored] and base-stock levels [kWh]; first (n + 1,) piece of
-    each interval; least and greatest change and the cost at the least (n,); marginal values (n,)."""
+    each interval; least and greatest change and the cost at the least (n,); marginal values (n,); the lowest cap of
+    each interval and its window (n,); the cost-to-go's pieces, ascending: slope, and where it ends."""
 
     slope: Floats
     length: Floats
@@ -60,206 +61,167 @@ class Scratch(NamedTuple):
     y_low: Floats
     y_high: Floats
     y: Floats
+    cap: Floats
+    binding: Ints
+    to_go_slope: Floats
+    to_go_end: Floats
 
 
 def scratch_of(n: int) -> Scratch:
     """Room for a walk of n intervals."""
-    slope, length, levels = (np.empty(n * PIECES) for _ in range(3))
-    least, most, usd, y_low, y_high, y = (np.empty(n) for _ in range(6))
-    first = np.empty(n + 1, dtype=np.int64)
-    return Scratch(slope, length, levels, first, least, most, usd, y_low, y_high, y)
+    slope, length, levels = (np.empty(n * PIECES + 1) for _ in range(3))
+    least, most, usd, y_low, y_high, y, cap = (np.empty(n) for _ in range(7))
+    first, binding = np.empty(n + 1, dtype=np.int64), np.empty(n, dtype=np.int64)
+    to_go = np.empty((2, n * PIECES + 1))
+    return Scratch(
+        slope, length, levels, first, least, most, usd, y_low, y_high, y, cap, binding, to_go[0], to_go[1]
+    )
 
 
 @njit(cache=True, error_model="numpy")
-def _side(
-    begin: float,
-    end: float,
-    cap: float,
-    buy: float,
-    sell: float,
-    big: float,
-    worth: float,
-    less: float,
-    energy: float,
-    slope: Floats,
-    length: Floats,
-    count: int,
-) -> int:
-    """Pieces of net load from `begin` to `end`: sell | buy at 0, buy | buy + big at the cap.
-
-    worth: kWh at the meter per kWh stored; less: wear taken off the price; energy: kWh stored per kW of net.
-    """
-    at = begin
-    if at < 0.0 and at < end:
-        top = min(end, 0.0)
-        slope[count], length[count] = (sell - less) * worth, (top - at) * energy
-        count += 1
-        at = top
-    if at < cap and at < end:
-        top = min(end, cap)
-        slope[count], length[count] = (buy - less) * worth, (top - at) * energy
-        count += 1
-        at = top
-    if at < end:
-        slope[count], length[count] = (buy + big - less) * worth, (end - at) * energy
-        count += 1
-    return count
+def _bends(begin: float, end: float, cap: float) -> tuple[float, float]:
+    """Where net load from `begin` to `end` passes 0 and the cap."""
+    zero = min(max(begin, 0.0), end)
+    return zero, min(max(zero, cap), end)
 
 
 @njit(cache=True, error_model="numpy")
-def _lay(p: Walk, cap: Floats, scratch: Scratch) -> int:
-    """The pieces of every interval; OK (-1), or the first interval in which no power is allowed."""
+def _lay(p: Walk, window: Ints, caps: Floats, scratch: Scratch) -> int:
+    """The lowest cap and the pieces of every interval; OK (-1), or the first interval in which no power is allowed."""
     load, buy, sell, charge, discharge = p.load, p.buy, p.sell, p.charge, p.discharge
     most_import, most_export = p.most_import, p.most_export
     h, ec, ed, wear, big = p.h, p.ec, p.ed, p.wear, p.big
     slope, length, first = scratch.slope, scratch.length, scratch.first
-    least, most, usd = scratch.least, scratch.most, scratch.usd
-    into, out, per_kw = h * ec, h / ed, 1.0 / ec
+    least, most, usd, cap, binding = scratch.least, scratch.most, scratch.usd, scratch.cap, scratch.binding
+    into, out, per_kw, families = h * ec, h / ed, 1.0 / ec, window.shape[0]
     count = 0
     first[0] = 0
     for t in range(load.size):
-        at, limit, price, gain = load[t], cap[t], buy[t], sell[t]
-        low_net, high_net = at - discharge[t], at + charge[t]
-        if low_net < -most_export[t]:
-            low_net = -most_export[t]
-        if high_net > most_import[t]:
-            high_net = most_import[t]
+        limit, which = 1e15, -1
+        for f in range(families):
+            w = window[f, t]
+            if w >= 0 and caps[w] < limit:
+                limit, which = caps[w], w
+        cap[t], binding[t] = limit, which
+        at, price, gain = load[t], buy[t], sell[t]
+        low_net, high_net = max(at - discharge[t], -most_export[t]), min(at + charge[t], most_import[t])
         if low_net > high_net:
             if low_net > high_net + 1e-9 * max(1.0, abs(low_net)):
                 return t
             low_net = high_net
-        cost = h * (price * low_net if low_net > 0.0 else gain * low_net)
-        if low_net > limit:
-            cost += h * big * (low_net - limit)
-        if low_net < at:
-            count = _side(
-                low_net, min(at, high_net), limit, price, gain, big, ed, wear, out, slope, length, count
-            )
-            x = (low_net - at) * out
-            cost += h * wear * (at - low_net)
-        else:
-            x = (low_net - at) * into
-        if high_net > at:
-            begin = max(at, low_net)
-            count = _side(begin, high_net, limit, price, gain, big, per_kw, 0.0, into, slope, length, count)
-        first[t + 1], least[t], usd[t] = count, x, cost
-        for k in range(first[t], count):
-            x += length[k]
-        most[t] = x
+        over = max(low_net - limit, 0.0)
+        cost = h * ((price if low_net > 0.0 else gain) * low_net + big * over)
+        # Below the load it discharges, above it charges. A piece of no length is overwritten by the next one, which
+        # costs less than asking; no function is called with arrays from within the loops, for each such call counts
+        # its references, atomically.
+        mid = min(max(at, low_net), high_net)
+        zero, top = _bends(low_net, mid, limit)
+        slope[count], length[count] = (gain - wear) * ed, (zero - low_net) * out
+        count += zero > low_net
+        slope[count], length[count] = (price - wear) * ed, (top - zero) * out
+        count += top > zero
+        slope[count], length[count] = (price + big - wear) * ed, (mid - top) * out
+        count += mid > top
+        zero, top = _bends(mid, high_net, limit)
+        slope[count], length[count] = gain * per_kw, (zero - mid) * into
+        count += zero > mid
+        slope[count], length[count] = price * per_kw, (top - zero) * into
+        count += top > zero
+        slope[count], length[count] = (price + big) * per_kw, (high_net - top) * into
+        count += high_net > top
+        below, above = at - low_net, high_net - at
+        least[t] = -below * out if below > 0.0 else -below * into
+        most[t] = above * into if above > 0.0 else above * out
+        usd[t], first[t + 1] = cost + h * wear * max(below, 0.0), count
     return -1
-
-
-@njit(cache=True, error_model="numpy")
-def _merge(
-    s_old: Floats,
-    l_old: Floats,
-    m: int,
-    slope: Floats,
-    length: Floats,
-    first: int,
-    end: int,
-    s_new: Floats,
-    l_new: Floats,
-) -> int:
-    """Infimal convolution: the cost-to-go's pieces and the step's own, mirrored, in one ascending list."""
-    i, k, size = 0, end - 1, 0
-    while i < m or k >= first:
-        if k < first or (i < m and s_old[i] <= -slope[k]):
-            s, ln = s_old[i], l_old[i]
-            i += 1
-        else:
-            s, ln = -slope[k], length[k]
-            k -= 1
-        if size > 0 and s - s_new[size - 1] <= SLOPE_EPS:
-            l_new[size - 1] += ln
-        else:
-            s_new[size], l_new[size] = s, ln
-            size += 1
-    return size
-
-
-@njit(cache=True, error_model="numpy")
-def _clip(
-    s_new: Floats,
-    l_new: Floats,
-    size: int,
-    left: float,
-    right: float,
-    lo: float,
-    hi: float,
-    s_old: Floats,
-    l_old: Floats,
-) -> tuple[int, float, float]:
-    """Cut the domain [left, right] to [lo, hi]; the pieces that stay go to the old buffers."""
-    i, j = 0, size
-    if lo > left:
-        cut, left = lo - left, lo
-        while i < size and l_new[i] <= cut:
-            cut -= l_new[i]
-            i += 1
-        if i < size:
-            l_new[i] -= cut
-    if right > hi:
-        cut, right = right - hi, hi
-        while j > i and l_new[j - 1] <= cut:
-            cut -= l_new[j - 1]
-            j -= 1
-        if j > i:
-            l_new[j - 1] -= cut
-    for q in range(i, j):
-        s_old[q - i], l_old[q - i] = s_new[q], l_new[q]
-    return j - i, left, max(left, right)
 
 
 @njit(cache=True, error_model="numpy")
 def _backward(p: Walk, scratch: Scratch, levels: Floats) -> int:
     """Base-stock levels of every step and piece; -1, or the interval before which no path exists. Of equally cheap
-    walks the one is meant that has most in store at every time."""
+    walks the one is meant that has most in store at every time.
+
+    The cost-to-go's pieces i .. j of s and `ends` are ascending; `ends` counts from `shift`, so that a step moves the
+    whole without touching it. A step's own pieces, mirrored, are put in place from the right.
+    """
     low, high, drain, eps = p.low, p.high, p.drain, p.energy_eps
     slope, length, first = scratch.slope, scratch.length, scratch.first
     least, most = scratch.least, scratch.most
-    room = 512
-    s_old, l_old, s_new, l_new = np.empty(room), np.empty(room), np.empty(room), np.empty(room)
-    left, right = p.end_low, p.end_high
+    s, ends, where = scratch.to_go_slope, scratch.to_go_end, np.empty(PIECES, np.int64)
+    left, right, shift = p.end_low, p.end_high, 0.0
     if left > right:
         return p.load.size
-    s_old[0], l_old[0] = -p.end_value, right - left
-    m = 1 if right > left else 0
+    s[0], ends[0] = -p.end_value, right
+    i, j = 0, 1 if right > left else 0
     for t in range(p.load.size - 1, -1, -1):
-        # Where the marginal cost-to-go passes each piece's slope.
-        j, at = 0, left
-        for k in range(first[t + 1] - 1, first[t] - 1, -1):
-            edge = -slope[k] + SLOPE_EPS
-            while j < m and s_old[j] < edge:
-                at += l_old[j]
-                j += 1
-            levels[k] = at
-        if m + PIECES > room:
-            room *= 4
-            s_more, l_more = np.empty(room), np.empty(room)
-            s_more[:m], l_more[:m] = s_old[:m], l_old[:m]
-            s_old, l_old, s_new, l_new = s_more, l_more, np.empty(room), np.empty(room)
-        m = _merge(s_old, l_old, m, slope, length, first[t], first[t + 1], s_new, l_new)
+        # Levels: where the marginal cost-to-go passes each piece's slope.
+        at, fresh, longer, begin = i, 0, 0.0, first[t]
+        for k in range(first[t + 1] - 1, begin - 1, -1):
+            v = -slope[k]
+            while at < j and s[at] < v + SLOPE_EPS:
+                at += 1
+            levels[k] = ends[at - 1] + shift if at > i else left
+            longer += length[k]
+            if at > i and v - s[at - 1] <= SLOPE_EPS:
+                where[k - begin] = -at  # it lengthens the piece before
+            else:
+                where[k - begin] = at + 1
+                fresh += 1
+        # From the right each piece moves once: by the slots and by the lengths that come in before it.
+        read, j = j, j + fresh
+        write = j
+        for k in range(begin, first[t + 1]):
+            at = where[k - begin]
+            until = at - 1 if at > 0 else -at - 1
+            while read > until:
+                read -= 1
+                write -= 1
+                s[write], ends[write] = s[read], ends[read] + longer
+            if at > 0:
+                write -= 1
+                s[write], ends[write] = -slope[k], levels[k] - shift + longer
+            longer -= length[k]
         # The drain leaves whatever is decided: e' = e + x - drain.
-        left, right = left - most[t] + drain[t], right - least[t] + drain[t]
+        left, right, shift = (
+            left - most[t] + drain[t],
+            right - least[t] + drain[t],
+            shift - most[t] + drain[t],
+        )
         lo, hi = (p.start, p.start) if t == 0 else (low[t], high[t])
         if left > hi + eps or right < lo - eps or lo > hi:
             return t
-        m, left, right = _clip(s_new, l_new, m, left, right, lo, hi, s_old, l_old)
+        # Cut the domain [left, right] to [lo, hi].
+        if lo > left:
+            left = lo
+            while i < j and ends[i] + shift <= lo:
+                i += 1
+        if right > hi:
+            right = hi
+            while j > i and (ends[j - 2] + shift if j - 1 > i else left) >= hi:
+                j -= 1
+            if j > i:
+                ends[j - 1] = hi - shift
+        right = max(left, right)
     return -1
 
 
 @njit(cache=True, error_model="numpy")
 def _forward(
-    p: Walk, scratch: Scratch, levels: Floats, power: Floats, stored: Floats, y_low: Floats, y_high: Floats
+    p: Walk, window: Ints, scratch: Scratch, levels: Floats, power: Floats, stored: Floats, peaks: Floats
 ) -> float:
-    """The path, its cost without overflow, and per step the marginal values for which it is optimal."""
-    load, buy, sell = p.load, p.buy, p.sell
+    """The path and its cost without overflow; peaks (w,) rise to what it reaches.
+
+    scratch.y_low, y_high are filled with the marginal values for which each step is optimal, narrowed to what the
+    steps before allow: a value is constant, but may rise over a full store and fall over an empty one.
+    """
+    load, buy, sell, y_low, y_high = p.load, p.buy, p.sell, scratch.y_low, scratch.y_high
     low, high, drain = p.low, p.high, p.drain
     h, ec, ed, wear, eps = p.h, p.ec, p.ed, p.wear, p.energy_eps
     slope, length, first = scratch.slope, scratch.length, scratch.first
     least, most = scratch.least, scratch.most
-    n, cost, energy = load.size, 0.0, p.start
+    n, families, cost, energy = load.size, window.shape[0], 0.0, p.start
+    into, out = 1.0 / (ec * h), ed / h
+    value_low, value_high = -np.inf, np.inf
     for t in range(n):
         x, below, above = least[t], -np.inf, np.inf
         base = energy - drain[t]
@@ -278,39 +240,32 @@ def _forward(
         lo, hi = (low[t + 1], high[t + 1]) if t < n - 1 else (p.end_low, p.end_high)
         after = min(max(base + x, lo), hi)
         x = min(max(after - base, least[t]), most[t])
-        q = x / (ec * h) if x > 0.0 else x * ed / h
+        q = x * into if x > 0.0 else x * out
         net = load[t] + q
-        cost += h * (buy[t] * net if net > 0.0 else sell[t] * net)
-        if q < 0.0:
-            cost -= h * wear * q
-        power[t], stored[t], y_low[t], y_high[t] = q, after, below, above
+        cost += h * ((buy[t] if net > 0.0 else sell[t]) * net - wear * min(q, 0.0))
+        power[t], stored[t] = q, after
+        for f in range(families):
+            w = window[f, t]
+            if w >= 0 and net > peaks[w]:
+                peaks[w] = net
+        if t > 0:
+            if energy >= high[t] - eps:
+                value_high = np.inf
+            if energy <= low[t] + eps:
+                value_low = -np.inf
+        value_low, value_high = max(value_low, below), min(value_high, above)
+        if value_low > value_high:
+            value_low = value_high = 0.5 * (value_low + value_high)
+        y_low[t], y_high[t] = value_low, value_high
         energy = after
     return cost
 
 
 @njit(cache=True, error_model="numpy")
-def _inside(low: float, high: float, wish: float) -> float:
-    """The number of [low, high] nearest to a wish."""
-    if low > high:
-        return 0.5 * (low + high)
-    return min(max(wish, low), high)
-
-
-@njit(cache=True, error_model="numpy")
-def _values(p: Walk, stored: Floats, y_low: Floats, y_high: Floats, y: Floats) -> None:
-    """One consistent path of marginal values of energy: constant, but rising over a full store and falling over
-    an empty one. y_low, y_high are narrowed on the way."""
+def _values(p: Walk, scratch: Scratch, stored: Floats) -> None:
+    """One consistent path of marginal values of energy into scratch.y, out of what _forward left possible."""
     n, eps, low, high = stored.size, p.energy_eps, p.low, p.high
-    a, b = y_low[0], y_high[0]
-    for t in range(1, n):
-        if stored[t - 1] >= high[t] - eps:
-            b = np.inf
-        if stored[t - 1] <= low[t] + eps:
-            a = -np.inf
-        a, b = max(a, y_low[t]), min(b, y_high[t])
-        if a > b:
-            a = b = 0.5 * (a + b)
-        y_low[t], y_high[t] = a, b
+    y_low, y_high, y = scratch.y_low, scratch.y_high, scratch.y
     later = p.end_value
     for t in range(n - 1, -1, -1):
         lo, hi = (low[t + 1], high[t + 1]) if t < n - 1 else (p.end_low, p.end_high)
@@ -320,15 +275,14 @@ def _values(p: Walk, stored: Floats, y_low: Floats, y_high: Floats, y: Floats) -
             b = min(b, later)
         elif empty and not full:
             a = max(a, later)
-        later = _inside(a, b, later)
+        later = 0.5 * (a + b) if a > b else min(max(a, later), b)
         y[t] = later
 
 
 @njit(cache=True, error_model="numpy")
-def _bounds(
-    p: Walk, cap: Floats, binding: Ints, scratch: Scratch, y: Floats, a: int, b: int, by_cap: Floats
-) -> float:
-    """Least of a stretch's cost less what y pays for the energy stored, at all caps 0 by its slopes by_cap (w,).
+def _bounds(p: Walk, scratch: Scratch, a: int, b: int, by_cap: Floats) -> float:
+    """Least of a stretch's cost less what scratch.y pays for the energy stored, at all caps 0 by its slopes by_cap
+    (w,).
 
     Each interval by itself: the least over its change x of cost(x, cap) - y (x - drain), and over the energy
     held at each boundary of (y before - y after) e; so it is a lower bound whatever y may be.
@@ -337,8 +291,8 @@ def _bounds(
     most_import, most_export, low, high, drain = p.most_import, p.most_export, p.low, p.high, p.drain
     h, ec, ed, wear, big = p.h, p.ec, p.ed, p.wear, p.big
     slope, length, first = scratch.slope, scratch.length, scratch.first
-    least, usd = scratch.least, scratch.usd
-    total = 0.0
+    least, usd, cap, binding, y = scratch.least, scratch.usd, scratch.cap, scratch.binding, scratch.y
+    total, before = 0.0, y[a]
     for t in range(a, b):
         v = y[t]
         total += usd[t] - v * (least[t] - drain[t])
@@ -346,23 +300,19 @@ def _bounds(
             if slope[k] >= v:
                 break
             total += (slope[k] - v) * length[k]
-        if t > a:
-            step = y[t - 1] - v
-            total += step * (low[t] if step > 0.0 else high[t])
+        step = before - v
+        total += step * (low[t] if step > 0.0 else high[t])
+        before = v
         w, limit = binding[t], cap[t]
-        if w < 0:
+        if w < 0 or limit >= min(load[t] + charge[t], most_import[t]):
             continue
         if limit < max(load[t] - discharge[t], -most_export[t]):
-            g = -big
-        elif limit >= min(load[t] + charge[t], most_import[t]):
-            continue
+            over = big
         else:
             # The least overflow price at which the value of energy does not ask for more than the cap.
-            over = v * ec - buy[t] if limit >= load[t] else v / ed + wear - buy[t]
-            g = -min(max(over, 0.0), big)
-        if g != 0.0:
-            by_cap[w] += g * h
-            total -= g * h * limit
+            over = min(max(v * ec - buy[t] if limit >= load[t] else v / ed + wear - buy[t], 0.0), big)
+        by_cap[w] -= over * h
+        total += over * h * limit
     return total
 
 
@@ -388,34 +338,20 @@ def evaluate(
         cost_m(M, s, s') >= constant[m] + by_cap[m] . M + by_start[m] s + by_end[m] s'.
     Returns -1 or the interval from which no walk exists, and the cost of energy, wear and what is left.
     """
-    n, families = p.load.size, window.shape[0]
-    cap, binding = np.full(n, 1e15), np.full(n, -1)
-    for f in range(families):
-        for t in range(n):
-            w = window[f, t]
-            if w >= 0 and caps[w] < cap[t]:
-                cap[t], binding[t] = caps[w], w
-    wrong = _lay(p, cap, scratch)
+    wrong = _lay(p, window, caps, scratch)
     if wrong >= 0:
         return wrong, 0.0
-    levels, y_low, y_high, y = scratch.levels, scratch.y_low, scratch.y_high, scratch.y
-    wrong = _backward(p, scratch, levels)
+    wrong = _backward(p, scratch, scratch.levels)
     if wrong >= 0:
         return wrong, 0.0
-    cost = _forward(p, scratch, levels, power, stored, y_low, y_high) - p.end_value * stored[n - 1]
-    _values(p, stored, y_low, y_high, y)
-    load = p.load
-    for f in range(families):
-        for t in range(n):
-            w = window[f, t]
-            if w >= 0:
-                peaks[w] = max(peaks[w], load[t] + power[t])
+    usd = _forward(p, window, scratch, scratch.levels, power, stored, peaks)
+    _values(p, scratch, stored)
     by_cap[:] = 0.0
     for m in range(edges.size - 1):
         a, b = edges[m], edges[m + 1]
-        constant[m] = _bounds(p, cap, binding, scratch, y, a, b, by_cap[m])
-        by_start[m], by_end[m] = -y[a], y[b - 1]
-    return -1, cost
+        constant[m] = _bounds(p, scratch, a, b, by_cap[m])
+        by_start[m], by_end[m] = -scratch.y[a], scratch.y[b - 1]
+    return -1, usd - p.end_value * stored[-1]
 
 
 @njit(cache=True, error_model="numpy")

@@ -55,6 +55,19 @@ def test_rolling_equals_predict_and_reads_no_future(seed: int, first: int) -> No
         )
 
 
+@pytest.mark.parametrize("lag_days", (1, 7))
+@pytest.mark.parametrize("n", (24, 30, 200))
+def test_all_rows_of_persistence_equal_one_by_one(lag_days: int, n: int) -> None:
+    timeline = Timeline(start="2018-01-01T00:00", step_h=1.0, n=500, tz="Etc/GMT+8")
+    x, one = np.random.default_rng(n).normal(size=500), Persistence(lag_days)
+    for first, total in ((0, 0), (0, 5), (1, 400), (10, 10), (30, 500), (200, 205), (499, 500)):
+        rows = one.rolling(x[:total], timeline, n, first=first)
+        for k in range(first, total + 1):
+            m = min(n, timeline.n - k)
+            assert np.array_equal(rows[k - first, :m], one.predict(x[:k], timeline, m))
+            assert np.isnan(rows[k - first, m:]).all()
+
+
 @pytest.mark.slow
 def test_similar_day_beats_persistence_and_correction_helps() -> None:
     timeline = days(150)
