@@ -3,6 +3,9 @@
 Plan     when calls are asked, when a day begins, and every `replan_h` where more than a store can move: one problem of
          all assets and all that the streams ask, on the forecast, from where things stand: energy, peaks reached,
          promises made. Its awards and events are proposals, its setpoints of other assets are followed.
+         A demand charge is paid once for its cycle, but what holds a peak down (fuel, a process moved) is spent on
+         every day that reaches it. So each kW of a day's peak costs the plan the charge shared among the days of the
+         cycle to come that reach it, as days past did: full on top of all of them, little where every day comes by.
 Weigh    proposals are tried whole and in part on days that may come (forecast and past errors), and the share that
          nets most is promised; what loses money on them is not.
 Step     every interval the store's exact plan of the day ahead beside what is promised, as on the tariff alone; what
@@ -35,6 +38,7 @@ from .utility_first import UtilityFirst
 
 SHARES = (1.0, 0.75, 0.5, 0.25)
 GAP, TIME_LIMIT_S = 5e-3, 2.0
+TIERS = 8  # of a day's peak, where days past ended
 
 
 class AllLayersHorizon(UtilityFirst):
@@ -81,6 +85,7 @@ class AllLayersHorizon(UtilityFirst):
         """Plan all assets where it is time to."""
         k, day = view.k, int(self.timeline.day[view.k])
         moving = any(a.name != self._main and a.name in view.asset_state for a in self._movable(view))
+        self._alone = not moving
         due = moving and (self._planned < 0 or k - self._planned >= self._each)
         if not (asked or due or day != self._day):
             return
@@ -190,13 +195,61 @@ class AllLayersHorizon(UtilityFirst):
             ids = np.unique(row[row >= 0])
             if ids.size:
                 window = np.where(row >= 0, np.searchsorted(ids, row), -1)
-                blocks = (Block(inf, price[ids]),)
+                blocks = self._shared(lane, k, n, f, row, room.ids[:count][ids], price[ids], ids)
                 out.append(
                     Payment(
                         "tariff", f"demand {f}", Measure("import"), "max", window, blocks, so_far=held[ids]
                     )
                 )
         return out
+
+    def _shared(
+        self, lane: _Lane, k: int, n: int, family: int, row: Kw, windows: Any, price: Kw, rows: Any
+    ) -> tuple[Block, ...]:
+        """Tiers of the horizon's peak in each of some windows [USD/kW]: the charge shared among its days and those to
+        come in the window that are expected to reach the tier. windows, rows: their numbers in the tariff and in row
+        (n,).
+
+        If d days of the horizon and e after it reach a kW and all give up to the same price for it, the cycle gives
+        what costs the charge when the horizon gives charge x d / (d + e).
+        """
+        if self._alone:
+            return (Block(inf, price),)
+        tops, usd = np.empty((TIERS, price.size)), np.empty((TIERS + 1, price.size))
+        for i, (w, r) in enumerate(zip(windows, rows, strict=True)):
+            at = np.flatnonzero(row == r)
+            _, begin = np.unique(self.timeline.day[k + at], return_index=True)
+            near = np.maximum.reduceat(lane.known.issued[k, at], begin)
+            peaks, weight = self._days_to_come(lane, k + int(at[-1]), k, family, int(w), float(near.max()))
+            tops[:, i] = np.quantile(peaks, np.linspace(0.0, 1.0, TIERS)) if peaks.size else near.max()
+            here = np.array([max(1, int((near >= top).sum())) for top in tops[:, i]])
+            later = np.array([weight[peaks >= top].sum() for top in tops[:, i]])
+            usd[:TIERS, i] = np.maximum.accumulate(price[i] * here / (here + later))
+            usd[TIERS, i] = price[i]
+        return (*(Block(top, at) for top, at in zip(tops, usd, strict=False)), Block(inf, usd[TIERS]))
+
+    def _days_to_come(
+        self, lane: _Lane, last: int, k: int, family: int, w: int, ahead_kw: float
+    ) -> tuple[Kw, Kw]:
+        """Peaks of past days in the hours of window w, and how many days in it after that of interval `last` each
+        stands for. While none of a kind is known, the days ahead stand for all of it."""
+        day, free, per_day = self.timeline.day, self._public.free, self._public.per_day
+        coming = np.flatnonzero(self.windows.window[family, last:] == w) + last
+        days, at = np.unique(day[coming], return_index=True)
+        kinds = free[coming[at]][days > day[last]]
+        since = max(0, k - self.reach_days * per_day)
+        past = np.arange(since, k)
+        past = past[self.windows.slots[w][free[past], self._public.slot[past]]]
+        _, begin = np.unique(day[past], return_index=True)
+        peak = np.maximum.reduceat(lane.known.base[past], begin) if past.size else np.zeros(0)
+        kind = free[past[begin]] if past.size else np.zeros(0, dtype=np.int64)
+        found, stands = [], []
+        for x in (0, 1):
+            alike = peak[kind == x] if (kind == x).any() else np.array([ahead_kw])
+            found.append(alike)
+            stands.append(np.full(alike.size, float((kinds == x).sum()) / alike.size))
+        peaks, weight = np.concatenate(found), np.concatenate(stands)
+        return peaks[weight > 0], weight[weight > 0]
 
     def _said(
         self, short: View, asked: list[Call], terms: dict[str, list[Term]], names: set[str]

@@ -142,7 +142,10 @@ class SimilarDay:
         gram, mixed = np.empty((3, 3)), np.empty((3, n))
         if cross(means, past - base[: past.size], begin, rows, gram, mixed) < 100:
             return plain
-        gram[np.diag_indices(3)] += self.ridge * np.trace(gram) / 3
+        trace = float(np.trace(gram))
+        if not trace > 0.0:  # a past without any error has nothing to teach
+            return plain
+        gram[np.diag_indices(3)] += self.ridge * trace / 3
         fitted = np.linalg.solve(gram, mixed)
         return np.asarray(self.share * fitted + (1 - self.share) * plain)
 

@@ -72,7 +72,7 @@ def scratch_of(n: int) -> Scratch:
     slope, length, levels = (np.empty(n * PIECES + 1) for _ in range(3))
     least, most, usd, y_low, y_high, y, cap = (np.empty(n) for _ in range(7))
     first, binding = np.empty(n + 1, dtype=np.int64), np.empty(n, dtype=np.int64)
-    to_go = np.empty((2, n * PIECES + 1))
+    to_go = np.empty((2, n * PIECES + 2))
     return Scratch(
         slope, length, levels, first, least, most, usd, y_low, y_high, y, cap, binding, to_go[0], to_go[1]
     )
@@ -149,10 +149,12 @@ def _backward(p: Walk, scratch: Scratch, levels: Floats) -> int:
     least, most = scratch.least, scratch.most
     s, ends, where = scratch.to_go_slope, scratch.to_go_end, np.empty(PIECES, np.int64)
     left, right, shift = p.end_low, p.end_high, 0.0
-    if left > right:
-        return p.load.size
-    s[0], ends[0] = -p.end_value, right
-    i, j = 0, 1 if right > left else 0
+    s[1], ends[0], ends[1] = (
+        -p.end_value,
+        left,
+        right,
+    )  # the domain begins where the piece before the first one ends
+    i, j = 1, 1 + int(right > left)
     for t in range(p.load.size - 1, -1, -1):
         # Levels: where the marginal cost-to-go passes each piece's slope.
         at, fresh, longer, begin = i, 0, 0.0, first[t]
@@ -160,19 +162,19 @@ def _backward(p: Walk, scratch: Scratch, levels: Floats) -> int:
             v = -slope[k]
             while at < j and s[at] < v + SLOPE_EPS:
                 at += 1
-            levels[k] = ends[at - 1] + shift if at > i else left
+            levels[k] = ends[at - 1] + shift
             longer += length[k]
             if at > i and v - s[at - 1] <= SLOPE_EPS:
-                where[k - begin] = -at  # it lengthens the piece before
+                where[k - begin] = 1 - at  # it lengthens the piece before
             else:
-                where[k - begin] = at + 1
+                where[k - begin] = at
                 fresh += 1
         # From the right each piece moves once: by the slots and by the lengths that come in before it.
         read, j = j, j + fresh
         write = j
         for k in range(begin, first[t + 1]):
             at = where[k - begin]
-            until = at - 1 if at > 0 else -at - 1
+            until = at if at > 0 else -at
             while read > until:
                 read -= 1
                 write -= 1
@@ -195,9 +197,10 @@ def _backward(p: Walk, scratch: Scratch, levels: Floats) -> int:
             left = lo
             while i < j and ends[i] + shift <= lo:
                 i += 1
+            ends[i - 1] = lo - shift
         if right > hi:
             right = hi
-            while j > i and (ends[j - 2] + shift if j - 1 > i else left) >= hi:
+            while j > i and ends[j - 2] + shift >= hi:
                 j -= 1
             if j > i:
                 ends[j - 1] = hi - shift
@@ -338,7 +341,7 @@ def evaluate(
         cost_m(M, s, s') >= constant[m] + by_cap[m] . M + by_start[m] s + by_end[m] s'.
     Returns -1 or the interval from which no walk exists, and the cost of energy, wear and what is left.
     """
-    wrong = _lay(p, window, caps, scratch)
+    wrong = _lay(p, window, caps, scratch) if p.end_low <= p.end_high else p.load.size
     if wrong >= 0:
         return wrong, 0.0
     wrong = _backward(p, scratch, scratch.levels)

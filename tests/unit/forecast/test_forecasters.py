@@ -55,6 +55,12 @@ def test_rolling_equals_predict_and_reads_no_future(seed: int, first: int) -> No
         )
 
 
+def test_a_load_without_any_error_is_forecast_as_it_was() -> None:
+    timeline = days(45)
+    load = 200.0 + 50.0 * ((timeline.hour >= 9) & (timeline.hour < 17))
+    np.testing.assert_allclose(SimilarDay().predict(load[: 96 * 40], timeline, 96), load[96 * 40 : 96 * 41])
+
+
 @pytest.mark.parametrize("lag_days", (1, 7))
 @pytest.mark.parametrize("n", (24, 30, 200))
 def test_all_rows_of_persistence_equal_one_by_one(lag_days: int, n: int) -> None:
