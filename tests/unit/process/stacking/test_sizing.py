@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from valuestack.errors import InputError
-from valuestack.process.stacking.granularity import from_bills, from_hours
 from valuestack.process.stacking.meters import ready
 from valuestack.process.stacking.sizing import size
+from valuestack.process.stacking.sizing.granularity import from_bills, from_hours
 from valuestack.report.sized import Sizing
 from valuestack.site.files import load, shipped
 from valuestack.site.vendors import Vendors, generic, load_vendors

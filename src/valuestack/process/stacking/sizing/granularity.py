@@ -5,9 +5,16 @@ A size found on coarse data is settled on the fine data like any other, so the d
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
-from ...timeline import Kw, Timeline
+from ....report.sized import Outcome
+from ....timeline import Kw, Timeline
+from ..meters import Step
+from .case import Case
+from .optimum import Found, best_of, of_found
 
 BUSY = (7.0, 21.0)  # clock hours of the stated shape, weekdays
 BILLS_METHOD = (
@@ -50,3 +57,43 @@ def from_bills(timeline: Timeline, kw: Kw) -> Kw:
         base = max(0.0, (mean - peak * share) / max(1 - share, 1e-12))
         out[at] = base + (peak - base) * shape
     return out
+
+
+def granularity_rows(case: Case, own: Found, truth: Outcome, step: Step) -> tuple[dict[str, Any], ...]:
+    """The battery sized from coarser data, each size settled on the data as they are."""
+    t = case.m.timeline
+    loads: list[tuple[str, Kw | None, str]] = [("twelve bills", from_bills(t, case.m.load_kw), BILLS_METHOD)]
+    if t.step_h < 1:
+        loads.append(("hourly means", from_hours(t, case.m.load_kw), HOURS_METHOD))
+    loads.append((f"{60 * t.step_h:g}-minute data", None, "the readings as they are"))
+    out = []
+    for name, kw, method in loads:
+        step(f"sized from {name}", None)
+        found = own if kw is None else best_of(case, own.assets, kw, most=20)
+        made = truth if kw is None else of_found(case, found, name)
+        promised = None
+        if kw is not None:
+            promised = _promised(case, found, kw)
+        out.append(
+            {
+                "sized from": name,
+                "size": made.words,
+                "capex_usd": made.capex_usd,
+                "promised NPV_usd": made.npv_usd if kw is None else promised,
+                "NPV on the finest data_usd": made.npv_usd,
+                "worth of knowing more_usd": None
+                if made.npv_usd is None or truth.npv_usd is None
+                else truth.npv_usd - made.npv_usd,
+                "method": method,
+            }
+        )
+    return tuple(out)
+
+
+def _promised(case: Case, found: Found, load_kw: Kw) -> float | None:
+    """NPV that the coarse data would promise at the size they lead to, settled on themselves."""
+    p = case.on(found.at(), load_kw)
+    m = p.ready
+    before = m.settle(m.before_kw, m.load_kvar).total_usd
+    other = replace(case, m=replace(m, new=case.m.new), before_usd=before)
+    return of_found(other, found, "coarse").npv_usd

@@ -1,0 +1,170 @@
+"""The continuous joint optimum: kW and kWh of some assets as decisions of the plan's own problem.
+
+    minimise  cost of the plan, each stream at the pro forma's weight, + sum of sizes x what a unit must save a year
+
+Where the problem is not affine in the sizes they are searched for over plans instead. Wear is priced as it is counted
+at the size found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum, inf
+from typing import Any
+
+import numpy as np
+
+from ....errors import InfeasibleError, InputError
+from ....report.sized import Outcome
+from ....stack.sizing import Axis, Joint, Sized, joint, search
+from ....timeline import Kw
+from ..cases import bound_run, offers_of
+from ..meters import Step
+from .case import WEAR, Case
+from .prices import size_of
+from .settled import GAP, settled, wear_weighted, weighted_terms
+
+NOTHING = 0.5  # kW, kWh: below, an asset is not there
+
+
+ENERGY_H = 6.0  # energy axis up to so many hours of the load's peak, where no price names a limit
+
+
+def resized(a: Any, size: Mapping[str, float]) -> Any:
+    """The asset at a size by axis name 'asset.kw', 'asset.kwh'."""
+    kw = max(size[f"{a.name}.kw"], 1e-6)
+    if a.kind == "battery":
+        return a.with_size(kw, max(size[f"{a.name}.kwh"], 1e-6))
+    if a.kind == "generator":
+        return a.with_size(kw / a.units)
+    return a.with_size(kw)
+
+
+def is_there(a: Any, size: Mapping[str, float]) -> bool:
+    kwh = size.get(f"{a.name}.kwh", inf)
+    return size[f"{a.name}.kw"] >= NOTHING and kwh >= NOTHING
+
+
+def axes_of(case: Case, assets: Sequence[Any]) -> list[Axis]:
+    """The sizes to decide, each with its range and what the pro forma makes of its price."""
+    peak = float(np.max(case.m.before_kw))
+    out = []
+    for a in assets:
+        price = case.prices[a.name]
+        kw, kwh = size_of(a)
+        per_kw = case.unit_usd_per_y(price, "kw") * case.span_y
+        if a.kind == "battery":
+            most = price.max_kw or max(peak, kw)
+            out.append(Axis(f"{a.name}.kw", most, per_kw))
+            per_kwh = case.unit_usd_per_y(price, "kwh") * case.span_y
+            out.append(Axis(f"{a.name}.kwh", price.max_kwh or max(ENERGY_H * most, kwh), per_kwh))
+        else:
+            out.append(Axis(f"{a.name}.kw", price.max_kw or kw, per_kw))
+    return out
+
+
+def _joint(case: Case, assets: Sequence[Any], load_kw: Kw | None = None) -> Joint | str:
+    """The problem whose decisions are the sizes of `assets` as well as the plan."""
+    p0 = case.on(assets, load_kw)
+
+    def model(size: Mapping[str, float]) -> tuple[Sequence[Any], Sequence[Any]]:
+        p = case.on([resized(a, size) for a in assets], load_kw)
+        return wear_weighted(case, offers_of(p.ready)), weighted_terms(case, p)
+
+    m = p0.ready
+    return joint(
+        m.timeline,
+        m.load_kw,
+        axes_of(case, assets),
+        model,
+        load_kvar=m.load_kvar,
+        import_limit_kw=m.meter.import_limit_kw,
+        export_limit_kw=m.meter.export_limit_kw,
+        gap=1e-6,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Best sizes of some assets, and the problem that found them where it can be asked again."""
+
+    assets: tuple[Any, ...]
+    sized: Sized
+    problem: Joint | None
+
+    def at(self) -> list[Any]:
+        """The assets at these sizes, without those that are not there."""
+        return [resized(a, self.sized.size) for a in self.assets if is_there(a, self.sized.size)]
+
+
+def best_of(case: Case, assets: Sequence[Any], load_kw: Kw | None = None, most: int = 40) -> Found:
+    """Best sizes of assets: in one problem where it is affine in them, else by a search over settled plans."""
+    problem = _joint(case, assets, load_kw)
+    if isinstance(problem, Joint):
+        return Found(tuple(assets), problem.best(), problem)
+    axes = axes_of(case, assets)
+
+    def cost(size: Mapping[str, float]) -> float:
+        there = [resized(a, size) for a in assets if is_there(a, size)]
+        p = case.on(there, load_kw)
+        w = case.weight(0, WEAR)
+        prices = {a.name: case.wear_price[a.name] * w for a in there if a.name in case.wear_price}
+        try:
+            run = bound_run(
+                p.ready, rounds=0, price_usd_per_kwh=prices, terms=weighted_terms(case, p), gap=GAP
+            )
+        except (InfeasibleError, InputError):
+            return inf
+        return run.objective_usd + fsum(a.usd_per_unit * size[a.name] for a in axes)
+
+    return Found(tuple(assets), search(axes, cost, most=most, reason=problem), None)
+
+
+def priced_wear(case: Case, found: Found, progress: Step) -> Found:
+    """The same with wear priced as it is counted at the size found: at most two more rounds."""
+    for _ in range(2):
+        assets = found.at()
+        if not any(a.kind == "battery" for a in assets):
+            return found
+        p = case.on(assets)
+        prices = {a.name: case.wear_price[a.name] for a in assets if a.name in case.wear_price}
+        run = bound_run(p.ready, rounds=2, price_usd_per_kwh=prices, terms=weighted_terms(case, p), gap=GAP)
+        off = 0.0
+        for name, wear in run.wear.items():
+            old = case.wear_price.get(name, 0.0)
+            new = wear.counted_usd / wear.throughput_kwh if wear.throughput_kwh > 0 else old
+            off = max(off, abs(new - old) / max(old, 1e-9) if max(old, new) > 1e-6 else 0.0)
+            case.wear_price[name] = new
+        if off <= 0.05:
+            return found
+        progress("sizes, with wear priced as it is counted", None)
+        found = best_of(case, found.assets)
+    return found
+
+
+def of_found(case: Case, found: Found, name: str) -> Outcome:
+    """The outcome at sizes that were found, zero where they are nothing."""
+    assets = found.at()
+    if not assets:
+        return _nothing(case, name, f"no size earns its cost: {found.sized.why}", found)
+    return settled(case, assets, name, how=found.sized.why)
+
+
+def _nothing(case: Case, name: str, how: str, found: Found) -> Outcome:
+    return Outcome(
+        name=name,
+        sizes={a.name: {"kw": 0.0} | ({"kwh": 0.0} if a.kind == "battery" else {}) for a in found.assets},
+        capex_usd=0.0,
+        saving_usd_per_y=0.0,
+        services_usd_per_y=0.0,
+        wear_usd_per_y=0.0,
+        running_usd_per_y=0.0,
+        om_usd_per_y=0.0,
+        npv_usd=0.0,
+        payback_y=None,
+        irr_frac=None,
+        peak_kw=float(np.max(case.m.before_kw)),
+        method=found.sized.method,
+        how=how,
+    )
