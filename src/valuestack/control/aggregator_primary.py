@@ -19,7 +19,7 @@ For the twin only: it refuses to be prepared for anything else. It serves calls 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from math import inf
@@ -28,15 +28,17 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from pydantic import ValidationError
 
-from ..dispatch import Call, Plan, View
+from ..dispatch import Call, Plan, Record, View
 from ..errors import InputError
 from ..flows import Store
 from ..ledger import Entry
 from ..site.contract import Cause, Contract
 from ..site.rights import Meter, Rights
 from ..timeline import Kw, Timeline, epoch_s
+from .guard import Guard
 from .policy import Policy, Setting
 from .stores import offered
+from .twin import Twin
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class AggregatorPrimary:
     kind: ClassVar[str] = "aggregator_primary"
     answers: ClassVar[bool] = True
     twin_only: ClassVar[bool] = True
+    calls_alone: ClassVar[bool] = True  # of streams it looks at nothing but their calls
 
     def __init__(
         self,
@@ -222,6 +225,17 @@ class AggregatorPrimary:
             awards_kw=answers,
             why=(why, *(() if not self._back[k] else ("the owner has taken the store back",))),
         )
+
+    def kernel(self, twin: Twin, guard: Guard) -> Record | None:
+        """The owner's compiled loop, where nobody else has a say: no call (the loop sees to that), no command, no time
+        taken back, no upper limit of the contract, which kernels do not know. None elsewhere."""
+        capped = any(
+            np.any(s.energy_max_kwh > guard.stores[s.name].high_kwh) for s in twin.stores if s.name in guard.stores
+        )
+        if self.setpoints_kw or self._back.any() or capped:
+            return None
+        compiled: Callable[[Twin, Guard], Record | None] | None = getattr(self._owner, "kernel", None)
+        return None if compiled is None else compiled(twin, guard)
 
     def _answers(self, view: View) -> dict[str, Any]:
         """kW promised to every call that was not answered yet, zeros where it may not."""

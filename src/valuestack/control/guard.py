@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,8 @@ class Guard:
         return power
 
     def _one(self, s: StoreLimits, k: int, room: Any, energy: Any, wish: Any) -> Any:
+        if np.shape(room) == np.shape(energy) == (1,) and np.size(wish) == 1:
+            return self._one_lane(s, k, float(room[0]), energy, float(np.asarray(wish).item()))
         h = self.step_h
         asked = self._number(wish)
         can_in = np.minimum(
@@ -141,6 +143,24 @@ class Guard:
         if np.any(np.abs(power - asked) > 1e-9):
             self.note("limits")
         return power
+
+    def _one_lane(self, s: StoreLimits, k: int, room: float, energy: Any, wish: float) -> Kw:
+        """The same for one lane, compiled: most loops have one, and arrays of one number cost ten times as much."""
+        from .guard_kernel import guarded_kw
+
+        asked = wish if isfinite(wish) else 0.0
+        if asked != wish:
+            self.note("not a number")
+        if s.name not in self.below:
+            self._watch(s, k, energy)
+        power = guarded_kw(
+            *(asked, room, float(energy[0]), s.floor_kwh[k + 1], s.high_kwh[k + 1]),
+            *(s.discharge_kw[k], s.charge_kw[k], s.charge_efficiency_frac, s.discharge_efficiency_frac, self.step_h),
+            *(self.import_limit_kw[k], self.export_limit_kw[k]),
+        )
+        if abs(power - asked) > 1e-9:
+            self.note("limits")
+        return np.array([power])
 
     def narrow(self, name: str, low_kwh: Kw, high_kwh: Kw) -> None:
         """Keep a store within energies at interval boundaries, (n + 1,), beside what it is kept to already. A floor is

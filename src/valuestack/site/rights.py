@@ -227,34 +227,34 @@ class Meter:
         d, r = self.rights.dispatch, self.rights
         if not self._open[k]:
             return "hours of the day"
-        a, b = self._run(k)
-        if r.most_steps is not None and b - a > r.most_steps:
-            return "hours of an event"
         rest = r.rest_steps if d.min_rest_h or r.most_steps is not None else 0
-        if rest and (self.on[max(0, a - rest) : a].any() or self.on[b : b + rest].any()):
-            return "rest"
+        if rest or r.most_steps is not None:  # a run may be as long as the year: it is walked only where it matters
+            a, b = self._run(k)
+            if r.most_steps is not None and b - a > r.most_steps:
+                return "hours of an event"
+            if rest and (self.on[max(0, a - rest) : a].any() or self.on[b : b + rest].any()):
+                return "rest"
         y = self._year[k]
         if d.max_hours_per_y is not None and self._hours[y] + r.timeline.step_h > d.max_hours_per_y + SLACK:
             return "hours a year"
         if d.max_events_per_y is not None:
-            for year, more in self._event_changes(k, a, b).items():
+            for year, more in self._event_changes(k).items():
                 if more > 0 and self._events[year] + more > d.max_events_per_y:
                     return "events a year"
         return None
 
-    def _event_changes(self, k: int, a: int, b: int) -> dict[int, int]:
+    def _event_changes(self, k: int) -> dict[int, int]:
         """Events more or less by year if interval k joins its neighbours: an event is of the year it begins in."""
         out: dict[int, int] = {}
-        if b > k + 1:  # the run to the right begins no more by itself
+        if k + 1 < self.on.size and self.on[k + 1]:  # the run to the right begins no more by itself
             out[int(self._year[k + 1])] = out.get(int(self._year[k + 1]), 0) - 1
-        if a == k:
+        if k == 0 or not self.on[k - 1]:
             out[int(self._year[k])] = out.get(int(self._year[k]), 0) + 1
         return out
 
     def _take(self, k: int, out_kwh: float) -> None:
         if not self.on[k]:
-            a, b = self._run(k)
-            for year, more in self._event_changes(k, a, b).items():
+            for year, more in self._event_changes(k).items():
                 self._events[year] += more
             self.on[k] = True
             self._hours[self._year[k]] += self.rights.timeline.step_h

@@ -231,8 +231,11 @@ class Bench:
         return [row for rows in found for row in rows]
 
     def _answers(self, kind: str) -> bool:
-        """Whether a policy answers calls and there is anybody who may call."""
-        return bool(self.place.streams) and bool(getattr(policy_class(kind), "answers", False))
+        """Whether a policy answers calls and there is anybody who may call, or else whose terms it plans by."""
+        policy, streams = policy_class(kind), self.place.streams
+        if getattr(policy, "calls_alone", False):
+            streams = tuple(s for s in streams if hasattr(s, "calls"))
+        return bool(streams) and bool(getattr(policy, "answers", False))
 
     def run(self, kind: str, futures: Sequence[Future], *, answering: bool = True) -> list[Record]:
         """A policy in the loop in each future: all as lanes of one loop, or one by one where it answers calls.
