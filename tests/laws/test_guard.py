@@ -60,6 +60,29 @@ def test_asset_and_interconnection_hold_under_anything(
     assert (power[exports] >= -1e-9).all() and (net[exports] >= alone[exports] - 1e-9).all()
 
 
+@settings(max_examples=80, deadline=None)
+@given(store=stores, load=loads, wish=wishes, floor=shares, most_in=st.floats(50, 200), most_out=st.floats(0, 50),
+       begin=st.floats(0, 1))  # fmt: skip
+def test_one_lane_is_any_lane_to_the_last_bit(
+    store: Store, load: list[float], wish: list[float], floor: list[float],
+    most_in: float, most_out: float, begin: float,
+) -> None:  # fmt: skip
+    """One lane is projected by compiled code, several by arrays."""
+    low, high = store.energy_min_kwh[0], store.energy_max_kwh[0]
+    reserve = low + np.array(floor) * (high - low)
+    one, two = (guard_for([store], N, STEP_H, most_in, most_out, {"b": reserve}) for _ in range(2))
+    energy = low + begin * (high - low)
+    for k in range(N):
+        a = one.project(k, np.array([load[k]]), {"b": np.array([energy])}, {"b": np.array([wish[k]])})["b"]
+        b = two.project(k, np.full(2, load[k]), {"b": np.full(2, energy)}, {"b": np.full(2, wish[k])})["b"]
+        assert a.shape == (1,) and (b == a[0]).all()
+        p = float(a[0])
+        energy += (
+            p * store.charge_efficiency_frac if p > 0 else p / store.discharge_efficiency_frac
+        ) * STEP_H
+    assert one.interventions == two.interventions and one.below == two.below
+
+
 @settings(max_examples=60, deadline=None)
 @given(store=stores, load=loads, wish=wishes, floor=shares, begin=st.floats(0, 1))
 def test_reserve_is_kept_where_it_can_be_and_won_back_where_it_cannot(

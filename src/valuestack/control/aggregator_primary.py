@@ -62,7 +62,7 @@ class AggregatorPrimary:
     kind: ClassVar[str] = "aggregator_primary"
     answers: ClassVar[bool] = True
     twin_only: ClassVar[bool] = True
-    calls_alone: ClassVar[bool] = True  # of streams it looks at nothing but their calls
+    heeds: ClassVar[tuple[str, ...]] = ("calls",)  # all that it looks at of streams
 
     def __init__(
         self,
@@ -230,7 +230,9 @@ class AggregatorPrimary:
         """The owner's compiled loop, where nobody else has a say: no call (the loop sees to that), no command, no time
         taken back, no upper limit of the contract, which kernels do not know. None elsewhere."""
         capped = any(
-            np.any(s.energy_max_kwh > guard.stores[s.name].high_kwh) for s in twin.stores if s.name in guard.stores
+            np.any(s.energy_max_kwh > guard.stores[s.name].high_kwh)
+            for s in twin.stores
+            if s.name in guard.stores
         )
         if self.setpoints_kw or self._back.any() or capped:
             return None

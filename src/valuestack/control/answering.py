@@ -14,15 +14,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..dispatch import Call, Plan, View
+from ..dispatch import Call, Plan, Record, View
 from ..errors import InputError
 from ..flows import Store
-from ..forecast.forecaster import Forecaster
+from ..forecast.forecaster import Forecaster, issued
 from ..forecast.similar_day import SimilarDay
 from ..timeline import Kw
 from .guard import Guard
 from .horizon import RollingHorizon, _Lane
-from .obliged_kernel import cost_ahead, decide_promised, duty_of, rule_ahead, scenarios_ahead
+from .obliged_kernel import closed_loop, cost_ahead, decide_promised, duty_of, rule_ahead, scenarios_ahead
 from .policy import Setting
 from .promises import Pay, Promises, pay_of, short_view
 from .stores import offered
@@ -173,9 +173,28 @@ class AnsweringHorizon(RollingHorizon):
         self._capped, self._nothing = False, np.zeros(self.timeline.n)
         self.decisions: list[Decision] = []
 
-    def kernel(self, twin: Twin, guard: Guard) -> Any:
-        """No compiled loop: calls are answered one by one."""
-        return None
+    def kernel(self, twin: Twin, guard: Guard) -> Record | None:
+        """The compiled loop where nobody may call; calls are answered one by one."""
+        return None if self._streams else super().kernel(twin, guard)
+
+    def _run(self, without_kw: Kw, base_kw: Kw, store: Store, guard: Guard) -> tuple[Kw, Kw, int]:
+        lane, limits = self._lane(), guard.stores[store.name]
+        lane.known.base[:] = base_kw
+        lane.known.issued[:, 0] = base_kw
+        lane.known.issued[:, 1:] = issued(self.forecaster, base_kw, self.timeline, self._steps)[:, :-1]
+        found: tuple[Kw, Kw, int] = closed_loop(
+            np.ascontiguousarray(without_kw),
+            0.0 if store.aux_kw is None else float(store.aux_kw[0]),
+            store.energy_start_kwh,
+            self._public._replace(steps=self._near),
+            lane.known,
+            lane.room,
+            duty_of(self.timeline.n),
+            limits.floor_kwh,
+            guard.import_limit_kw.copy(),
+            guard.export_limit_kw.copy(),
+        )
+        return found
 
     def _find_stores(self, view: View) -> list[Store]:
         return offered(self._assets, view)

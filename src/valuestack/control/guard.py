@@ -155,7 +155,13 @@ class Guard:
             self._watch(s, k, energy)
         power = guarded_kw(
             *(asked, room, float(energy[0]), s.floor_kwh[k + 1], s.high_kwh[k + 1]),
-            *(s.discharge_kw[k], s.charge_kw[k], s.charge_efficiency_frac, s.discharge_efficiency_frac, self.step_h),
+            *(
+                s.discharge_kw[k],
+                s.charge_kw[k],
+                s.charge_efficiency_frac,
+                s.discharge_efficiency_frac,
+                self.step_h,
+            ),
             *(self.import_limit_kw[k], self.export_limit_kw[k]),
         )
         if abs(power - asked) > 1e-9:

@@ -228,7 +228,9 @@ class Meter:
         if not self._open[k]:
             return "hours of the day"
         rest = r.rest_steps if d.min_rest_h or r.most_steps is not None else 0
-        if rest or r.most_steps is not None:  # a run may be as long as the year: it is walked only where it matters
+        if (
+            rest or r.most_steps is not None
+        ):  # a run may be as long as the year: it is walked only where it matters
             a, b = self._run(k)
             if r.most_steps is not None and b - a > r.most_steps:
                 return "hours of an event"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.control.test_loop import battery, load, month, tariff, world
 from valuestack.control import loop
+from valuestack.control.aggregator_primary import AggregatorPrimary
 from valuestack.control.demand import unwoven, windows_of
 from valuestack.control.do_nothing import DoNothing
 from valuestack.control.dynamic import Dynamic
@@ -20,6 +21,7 @@ from valuestack.control.persistence_mpc import PersistenceMpc
 from valuestack.control.policy import Policy
 from valuestack.control.threshold import Threshold
 from valuestack.control.tou_schedule import TouSchedule
+from valuestack.control.utility_first import UtilityFirst
 from valuestack.errors import InputError
 from valuestack.forecast.forecaster import Forecaster, issued, issuer
 from valuestack.forecast.perfect import Perfect
@@ -33,6 +35,10 @@ AHEAD = {
     "dynamic, few scenarios": lambda: Dynamic(scenarios=3, reach_days=6, cover_frac=0.6),
     "persistence_mpc": lambda: PersistenceMpc(),
     "tou_schedule": lambda: TouSchedule(),
+    "utility_first": lambda: UtilityFirst(),
+    "utility_first, near": lambda: UtilityFirst(horizon_h=12.0, ahead_h=20.0, scenarios=4, reach_days=9),
+    "aggregator_primary": lambda: AggregatorPrimary(),
+    "aggregator_primary over B": lambda: AggregatorPrimary(rest="dynamic"),
 }
 
 
@@ -71,7 +77,7 @@ def test_compiled_loop_is_the_loop_over_many_months() -> None:
     rng = np.random.default_rng(5)
     for i in range(50):
         days = 366 if i == 0 else int(rng.integers(9, 25))
-        which = list(AHEAD)[i % 2]
+        which = list(AHEAD)[i % 5]
         same(
             int(rng.integers(1e6)), days, i % 3 == 0, inf if i % 2 else 280.0, 0.5 * (i % 4), which, i % 5 < 3
         )
@@ -90,6 +96,30 @@ def same(seed: int, days: int, ratchet: bool, cap: float, idle: float, which: st
 
     for a, b in zip(run(True), run(False), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("which", ["utility_first", "utility_first, near", "aggregator_primary over B"])
+def test_who_is_called_by_nobody_runs_compiled_to_the_last_bit(which: str) -> None:
+    timeline = month(12, "2019-02-25T00:00")
+    kw, asset, terms = load(timeline, 3), battery(idle_kw=0.5), tariff(timeline, ratchet=True)
+    a, b = (
+        loop.run(
+            world(timeline, kw), [asset], AHEAD[which](), terms, import_limit_kw=260.0, compiled=compiled
+        )
+        for compiled in (True, False)
+    )
+    assert np.array_equal(a.net_kw, b.net_kw) and np.ptp(a.asset_kw["battery"]) > 1.0
+
+
+def test_an_upper_limit_of_a_contract_is_left_to_the_loop() -> None:
+    timeline = month(4, "2019-02-25T00:00")
+    limited = AggregatorPrimary({"name": "c", "streams": ["x"], "dispatch": {"soc_max_frac": 0.5}})
+    kw, asset, terms = load(timeline, 3), battery(), tariff(timeline)
+    a, b = (
+        loop.run(world(timeline, kw), [asset], p, terms).stored_kwh["battery"]
+        for p in (limited, AggregatorPrimary())
+    )
+    assert np.max(a[4:]) < np.max(b[4:])
 
 
 FORECASTERS: list[Forecaster] = [Persistence(), Persistence(days=1), SimilarDay()]

@@ -69,6 +69,26 @@ dispatches = st.builds(
 )
 
 
+@given(dispatches, st.lists(st.integers(0, 95), max_size=120))
+@settings(max_examples=120, deadline=None)
+def test_a_meter_refuses_only_what_would_break_a_clause(dispatch: Dispatch, commands: list[int]) -> None:
+    """Each grant against the clauses read off the whole sequence, with and without the interval."""
+    rights = Rights(dispatch, DAYS)
+    meter, on = rights.meter(), np.zeros(96, dtype=bool)
+    for k in commands:
+        if on[k]:
+            continue
+        wanted = on.copy()
+        wanted[k] = True
+        fits = not rights.breaches(wanted, np.zeros(96))
+        granted = meter.grant(k, 0.0) is not None
+        assert granted <= fits
+        if dispatch.min_rest_h == 0 and dispatch.max_hours_per_event is None:
+            assert granted == fits
+        on[k] = granted
+    assert np.array_equal(meter.on, on)
+
+
 @given(dispatches, st.lists(st.tuples(st.integers(0, 95), st.floats(0, 300)), max_size=150))
 @settings(max_examples=120, deadline=None)
 def test_no_sequence_of_commands_breaks_a_clause(

@@ -231,11 +231,17 @@ class Bench:
         return [row for rows in found for row in rows]
 
     def _answers(self, kind: str) -> bool:
-        """Whether a policy answers calls and there is anybody who may call, or else whose terms it plans by."""
+        """Whether a policy answers calls and there is anything in the streams that it heeds: whoever says nothing of
+        it heeds all of them."""
         policy, streams = policy_class(kind), self.place.streams
-        if getattr(policy, "calls_alone", False):
-            streams = tuple(s for s in streams if hasattr(s, "calls"))
-        return bool(streams) and bool(getattr(policy, "answers", False))
+        if not streams or not getattr(policy, "answers", False):
+            return False
+        heeds = getattr(policy, "heeds", None)
+        return (
+            heeds is None
+            or any(hasattr(s, "calls") for s in streams)
+            or ("reserve" in heeds and bool(layers.reserve_kwh(self.place)))
+        )
 
     def run(self, kind: str, futures: Sequence[Future], *, answering: bool = True) -> list[Record]:
         """A policy in the loop in each future: all as lanes of one loop, or one by one where it answers calls.
@@ -253,7 +259,7 @@ class Bench:
         given = dict(options.simulate.policy_options.get(kind, {}))
         if kind == options.study.policy:
             given = {**options.study.policy_options, **given}
-        policy = policy_class(kind)(**given)
+        policy = policy_class(kind)(**(_unnoted(kind, given) if answers else given))
         # A policy with a kernel moves stores and nothing else, so what only rests may stay out of its loop.
         still = self.resting if not answers and hasattr(policy, "kernel") else {}
         record = run(
@@ -425,6 +431,15 @@ def resting(m: Ready, offers: Mapping[str, Any]) -> dict[str, Resting]:
         if not power.any():
             out[a.name] = Resting(power, dict(record.extra))
     return out
+
+
+def _unnoted(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a policy that keeps no log of its answers, which nobody reads here; see UtilityFirst."""
+    if kind == METHODS["A"]:
+        return {"noting": False, **given}
+    if kind == METHODS["B"]:
+        return {**given, "layers": {"noting": False, **given.get("layers", {})}}
+    return dict(given)
 
 
 def _prices(m: Ready) -> tuple[dict[str, str], dict[str, Kw]]:
