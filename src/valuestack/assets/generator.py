@@ -708,7 +708,8 @@ class Generator(BaseModel):
         return tuple(out)
 
     def with_size(self, rated_kw: float, units: int | None = None) -> Generator:
-        """The same set in another size; tank and fuel curve scale with it."""
+        """The same set in another size. What is stated for the size written scales with it: of each engine its fuel
+        curve and the cost of an hour and of a start, of the set its ramp, tank, interlock and a truck's load."""
         scale = rated_kw / self.rated_kw
         points = tuple(
             {
@@ -718,6 +719,17 @@ class Generator(BaseModel):
             for p in self.fuel_curve
         )
         count = self.units if units is None else units
-        tank = None if self.tank_gal is None else self.tank_gal * scale * count / self.units
-        change = {"rated_kw": rated_kw, "units": count, "fuel_curve": points, "tank_gal": tank}
+        whole = scale * count / self.units
+        truck = self.refuelling
+        change = {
+            "rated_kw": rated_kw,
+            "units": count,
+            "fuel_curve": points,
+            "om_usd_per_h": self.om_usd_per_h * scale,
+            "start_usd": self.start_usd * scale,
+            "ramp_kw_per_min": None if self.ramp_kw_per_min is None else self.ramp_kw_per_min * whole,
+            "tank_gal": None if self.tank_gal is None else self.tank_gal * whole,
+            "keep_gal": self.keep_gal * whole,
+            "refuelling": None if truck is None else {**truck.model_dump(), "gal": truck.gal * whole},
+        }
         return Generator.model_validate({**self.model_dump(), **change})

@@ -28,6 +28,7 @@ FAR = 1e30  # stands for a bound that is not there
 SLIGHT = 1e-9  # regularisation of both kinds of pivots, scaled
 BACK = 0.995
 LOST = 1e-15  # of a diagonal entry: what is left of it below this is noise
+FLOOR = 10.0  # times the residual asked for: what rounding may leave of rows that no step mends any more
 
 
 class Programme(NamedTuple):
@@ -473,7 +474,8 @@ def follow(
     trace: Floats,
 ) -> tuple[int, int]:
     """Mehrotra's predictor-corrector from `s` in place. close_gap: sum of complementarity to reach, in the unit of
-    cost; close_dual, close_primal: greatest residuals. trace (most + 1, 5): that sum, residuals, steps.
+    cost; close_dual, close_primal: greatest residuals, the latter up to FLOOR times that where a step no longer halves
+    it: going on would only wear out the pivots. trace (most + 1, 6): that sum, residuals, steps, lost pivots.
     Returns (DONE, STUCK or SPENT, iterations)."""
     n, mi, m = s.x.size, p.unequal, p.bound.size
     work, rd, rp = np.empty(k.below.size + n), np.empty(n), np.empty(m)
@@ -481,15 +483,17 @@ def follow(
     second = Step(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(mi), np.zeros(mi), np.zeros(m - mi))
     room = Room(np.empty(n), np.empty(n), np.empty(mi), np.empty(n), np.empty(n), np.empty(mi))
     pairs = mi + p.has_low.sum() + p.has_up.sum()
-    short = 0
+    short, before = 0, 0.0
     for it in range(most + 1):
         most_d, most_p = residuals(p, s, rd, rp)
         total = _total(p, s)
         trace[it, 0], trace[it, 1], trace[it, 2] = total, most_d, most_p
         if not (total < 1e30 and most_d < 1e30 and most_p < 1e30):
             return STUCK, it
-        if total <= close_gap and most_d <= close_dual and most_p <= close_primal:
+        met = most_p <= close_primal or 0.5 * before <= most_p <= FLOOR * close_primal
+        if total <= close_gap and most_d <= close_dual and met:
             return DONE, it
+        before = most_p
         if it == most:
             break
         _load(p, k, s, room, work)

@@ -375,6 +375,23 @@ def test_another_size_scales_curve_and_tank() -> None:
     assert g.burn_per_h(400.0) == pytest.approx(2 * 14.8)
 
 
+def test_another_size_keeps_every_figure_in_proportion() -> None:
+    """A tenth of the set is a tenth of all its money and fuel: what a size costs to run has no cliff in it."""
+    whole = plain(
+        tank_gal=100.0,
+        keep_gal=60.0,
+        ramp_kw_per_min=50.0,
+        om_usd_per_h=12.0,
+        start_usd=30.0,
+        refuelling={"every_h": 24.0, "gal": 80.0},
+    )
+    tenth = whole.with_size(whole.rated_kw / 10)
+    for key in ("tank_gal", "keep_gal", "ramp_kw_per_min", "om_usd_per_h", "start_usd"):
+        assert getattr(tenth, key) == pytest.approx(getattr(whole, key) / 10)
+    assert tenth.refuelling is not None and tenth.refuelling.gal == pytest.approx(8.0)
+    assert tenth.burn_per_h(whole.total_kw / 10) == pytest.approx(whole.burn_per_h(whole.total_kw) / 10)
+
+
 def test_gas_is_counted_in_therms() -> None:
     g = plain(
         permit="natural_gas",

@@ -67,6 +67,7 @@ def bound_run(
     rounds: int,
     price_usd_per_kwh: Mapping[str, float] | None = None,
     terms: Sequence[Any] | None = None,
+    offers: Sequence[Offer] | None = None,
     gap: float | None = None,
     time_limit_s: float = TIME_LIMIT_S,
     most_s: float = inf,
@@ -78,14 +79,16 @@ def bound_run(
 
     rounds: at most so many corrections of the wear price, from what the plan saw to what rainflow counted,
     until they agree within 5 %. price_usd_per_kwh: prices by store, instead of the assets' own first guess. terms:
-    what is asked, the tariff's by default. gap, time_limit_s (of all rounds together): where integers rule; a plan
-    that is not proven within them says so. most_s: what may be spent where there is no plan at all in that time.
-    relax: prices at which limits give way where no plan meets them all; none = InfeasibleError. engines_off: engines
-    stay off while the grid is there, so that no switch is left of them; the bound is then that of such plans alone.
+    what is asked, the tariff's by default. offers: what the assets offer, as they say by default (a sizing weighs their
+    costs by its pro forma; what they did is settled by the assets all the same). gap, time_limit_s (of all rounds
+    together): where integers rule; a plan that is not proven within them says so. most_s: what may be spent where there
+    is no plan at all in that time. relax: prices at which limits give way where no plan meets them all; none =
+    InfeasibleError. engines_off: engines stay off while the grid is there, so that no switch is left of them; the bound
+    is then that of such plans alone.
     """
     from ...stack.optimise import optimise
 
-    offers = offers_of(m)
+    offers = offers_of(m) if offers is None else list(offers)
     terms = terms_of(m) if terms is None else terms
     if engines_off:
         idle = {o.name: np.zeros(m.timeline.n) for o in offers if isinstance(o, Unit)}

@@ -21,6 +21,7 @@ from .prices import Bought, asset_prices, bought_at, is_sizable
 
 HOURS_A_YEAR = 8760.0
 WEAR = "wear set aside"
+RUNNING = "fuel, starts and upkeep"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,25 +9,24 @@ at the size found.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import fsum, inf
 from typing import Any
 
 import numpy as np
 
-from ....errors import InfeasibleError, InputError
+from ....errors import InfeasibleError, InputError, SolverError
 from ....report.sized import Outcome
 from ....stack.sizing import Axis, Joint, Sized, joint, search
 from ....timeline import Kw
-from ..cases import bound_run, offers_of
+from ..cases import bound_run, held_at, offers_of
 from ..meters import Step
-from .case import WEAR, Case
+from .case import Case
 from .prices import size_of
-from .settled import GAP, settled, wear_weighted, weighted_terms
+from .settled import GAP, TIME_LIMIT_S, nothing, planned, settled, weighted_offers, weighted_terms
 
 NOTHING = 0.5  # kW, kWh: below, an asset is not there
-
-
+MOST_S = 240.0  # of one search over plans
 ENERGY_H = 6.0  # energy axis up to so many hours of the load's peak, where no price names a limit
 
 
@@ -64,13 +63,14 @@ def axes_of(case: Case, assets: Sequence[Any]) -> list[Axis]:
     return out
 
 
-def _joint(case: Case, assets: Sequence[Any], load_kw: Kw | None = None) -> Joint | str:
+def _joint(case: Case, assets: Sequence[Any], load_kw: Kw | None, beside: _Beside) -> Joint | str:
     """The problem whose decisions are the sizes of `assets` as well as the plan."""
-    p0 = case.on(assets, load_kw)
+    p0 = case.on([*assets, *beside.assets], load_kw)
 
     def model(size: Mapping[str, float]) -> tuple[Sequence[Any], Sequence[Any]]:
-        p = case.on([resized(a, size) for a in assets], load_kw)
-        return wear_weighted(case, offers_of(p.ready)), weighted_terms(case, p)
+        p = case.on([*(resized(a, size) for a in assets), *beside.assets], load_kw)
+        offers, terms = weighted_offers(case, offers_of(p.ready)), weighted_terms(case, p)
+        return held_at(offers, terms, beside.held_kw) if beside.held_kw else (offers, terms)
 
     m = p0.ready
     return joint(
@@ -86,6 +86,14 @@ def _joint(case: Case, assets: Sequence[Any], load_kw: Kw | None = None) -> Join
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Beside:
+    """Assets that are there whatever the sizes, and the power (load sign, (n,)) of those that are no decision."""
+
+    assets: tuple[Any, ...] = ()
+    held_kw: Mapping[str, Kw] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Found:
     """Best sizes of some assets, and the problem that found them where it can be asked again."""
 
@@ -98,27 +106,34 @@ class Found:
         return [resized(a, self.sized.size) for a in self.assets if is_there(a, self.sized.size)]
 
 
-def best_of(case: Case, assets: Sequence[Any], load_kw: Kw | None = None, most: int = 40) -> Found:
-    """Best sizes of assets: in one problem where it is affine in them, else by a search over settled plans."""
-    problem = _joint(case, assets, load_kw)
+def best_of(
+    case: Case,
+    assets: Sequence[Any],
+    load_kw: Kw | None = None,
+    most: int = 40,
+    beside: Sequence[Any] = (),
+    held_kw: Mapping[str, Kw] | None = None,
+) -> Found:
+    """Best sizes of assets: in one problem where it is affine in them, else by a search over plans.
+
+    load_kw: another load than the meter's. most: plans that a search may look at. beside: assets of a given size that
+    are there too. held_kw: power of some of these, load sign, (n,) by name, which is then no decision.
+    """
+    problem = _joint(case, assets, load_kw, _Beside(tuple(beside), held_kw or {}))
     if isinstance(problem, Joint):
         return Found(tuple(assets), problem.best(), problem)
     axes = axes_of(case, assets)
 
     def cost(size: Mapping[str, float]) -> float:
-        there = [resized(a, size) for a in assets if is_there(a, size)]
+        there = [*(resized(a, size) for a in assets if is_there(a, size)), *beside]
         p = case.on(there, load_kw)
-        w = case.weight(0, WEAR)
-        prices = {a.name: case.wear_price[a.name] * w for a in there if a.name in case.wear_price}
         try:
-            run = bound_run(
-                p.ready, rounds=0, price_usd_per_kwh=prices, terms=weighted_terms(case, p), gap=GAP
-            )
-        except (InfeasibleError, InputError):
+            run = planned(case, p, TIME_LIMIT_S)
+        except (InfeasibleError, InputError, SolverError):
             return inf
         return run.objective_usd + fsum(a.usd_per_unit * size[a.name] for a in axes)
 
-    return Found(tuple(assets), search(axes, cost, most=most, reason=problem), None)
+    return Found(tuple(assets), search(axes, cost, most=most, reason=problem, most_s=MOST_S), None)
 
 
 def priced_wear(case: Case, found: Found, progress: Step) -> Found:
@@ -147,24 +162,7 @@ def of_found(case: Case, found: Found, name: str) -> Outcome:
     """The outcome at sizes that were found, zero where they are nothing."""
     assets = found.at()
     if not assets:
-        return _nothing(case, name, f"no size earns its cost: {found.sized.why}", found)
+        return nothing(
+            case, name, f"no size earns its cost: {found.sized.why}", found.assets, found.sized.method
+        )
     return settled(case, assets, name, how=found.sized.why)
-
-
-def _nothing(case: Case, name: str, how: str, found: Found) -> Outcome:
-    return Outcome(
-        name=name,
-        sizes={a.name: {"kw": 0.0} | ({"kwh": 0.0} if a.kind == "battery" else {}) for a in found.assets},
-        capex_usd=0.0,
-        saving_usd_per_y=0.0,
-        services_usd_per_y=0.0,
-        wear_usd_per_y=0.0,
-        running_usd_per_y=0.0,
-        om_usd_per_y=0.0,
-        npv_usd=0.0,
-        payback_y=None,
-        irr_frac=None,
-        peak_kw=float(np.max(case.m.before_kw)),
-        method=found.sized.method,
-        how=how,
-    )

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import fsum
+from math import fsum, inf
 from typing import Any
 
 import numpy as np
 
 from ....dispatch import Record
 from ....finance.finance import CapexItem, Value
-from ....flows import Store
+from ....flows import Store, Unit
 from ....report.sized import Outcome
 from ....terms import Claim, Limit, Minimum, Payment
 from .. import layers
-from ..cases import bound_run
-from .case import WEAR, Case
+from ..cases import Run, bound_run, offers_of
+from .case import RUNNING, WEAR, Case
 from .prices import Bought, bought_at, size_of
 
 GAP, TIME_LIMIT_S = 1e-3, 30.0  # of one plan, where integers rule
@@ -46,16 +46,36 @@ def _weighted(t: Any, weight: float) -> Any:
     return t
 
 
-def wear_weighted(case: Case, offers: Sequence[Any]) -> list[Any]:
-    w = case.weight(0, WEAR)
+def weighted_offers(case: Case, offers: Sequence[Any]) -> list[Any]:
+    """What assets offer, wear and the running cost of engines at the weight that the pro forma gives them."""
+    wear, running = case.weight(0, WEAR), case.weight(0, RUNNING)
     out = []
     for o in offers:
         if isinstance(o, Store):
             price = case.wear_price.get(o.name, o.wear_usd_per_kwh)
-            segments = tuple((width, usd * w) for width, usd in o.wear_segments)
-            o = replace(o, wear_usd_per_kwh=price * w, wear_segments=segments)
+            segments = tuple((width, usd * wear) for width, usd in o.wear_segments)
+            o = replace(o, wear_usd_per_kwh=price * wear, wear_segments=segments)
+        elif isinstance(o, Unit):
+            usd = {k: getattr(o, k) * running for k in ("start_usd", "usd_per_h", "fuel_usd_per_gal")}
+            o = replace(o, **usd)
         out.append(o)
     return out
+
+
+def planned(case: Case, p: layers.Placed, most_s: float = inf) -> Run:
+    """The plan of most present value at these sizes. most_s: what may be spent where there is no plan in time."""
+    w = case.weight(0, WEAR)
+    prices = {a.name: case.wear_price[a.name] * w for a in p.ready.new if a.name in case.wear_price}
+    return bound_run(
+        p.ready,
+        rounds=0,
+        price_usd_per_kwh=prices,
+        terms=weighted_terms(case, p),
+        offers=weighted_offers(case, offers_of(p.ready)),
+        gap=GAP,
+        time_limit_s=TIME_LIMIT_S,
+        most_s=most_s,
+    )
 
 
 def settled(
@@ -69,16 +89,7 @@ def settled(
 ) -> Outcome:
     """Plan a set of assets with the future known, settle its record by every stream, carry it to NPV."""
     p = case.on(assets)
-    w = case.weight(0, WEAR)
-    prices = {a.name: case.wear_price[a.name] * w for a in assets if a.name in case.wear_price}
-    run = bound_run(
-        p.ready,
-        rounds=0,
-        price_usd_per_kwh=prices,
-        terms=weighted_terms(case, p),
-        gap=GAP,
-        time_limit_s=TIME_LIMIT_S,
-    )
+    run = planned(case, p)
     after = p.ready.settle(run.record.net_kw, run.record.net_kvar)
     saving = fsum((case.before_usd, -after.total_usd)) / case.span_y
     money: dict[tuple[int, str], list[float]] = {}
@@ -99,7 +110,7 @@ def settled(
         if wear:
             values.append(Value(WEAR, 0, -wear, "modelled"))
         if other:
-            values.append(Value("fuel, starts and upkeep", 0, -other, "metered"))
+            values.append(Value(RUNNING, 0, -other, "metered"))
         if om:
             values.append(Value("upkeep of controls", 0, -om, "metered"))
         flow = case.flow(values, bought)
@@ -132,6 +143,26 @@ def settled(
         assets=tuple(assets),
         flow=flow,
         run=run,
+    )
+
+
+def nothing(case: Case, name: str, how: str, assets: Sequence[Any], method: str) -> Outcome:
+    """The outcome of buying none of some assets."""
+    return Outcome(
+        name=name,
+        sizes={a.name: {"kw": 0.0} | ({"kwh": 0.0} if a.kind == "battery" else {}) for a in assets},
+        capex_usd=0.0,
+        saving_usd_per_y=0.0,
+        services_usd_per_y=0.0,
+        wear_usd_per_y=0.0,
+        running_usd_per_y=0.0,
+        om_usd_per_y=0.0,
+        npv_usd=0.0,
+        payback_y=None,
+        irr_frac=None,
+        peak_kw=float(np.max(case.m.before_kw)),
+        method=method,
+        how=how,
     )
 
 

@@ -26,6 +26,7 @@ from .optimum import Found, axes_of, best_of, of_found, priced_wear
 from .prices import is_sizable
 from .quotes import quotes
 from .specification import specification, with_battery
+from .together import together
 from .words import assumptions, findings, sentences, short_span
 from .written import as_written
 
@@ -62,6 +63,10 @@ def size(
         alone.append(of_found(case, both, " + ".join(a.name for a in sizable)))
     optimum = alone[-1]
     clock.lap("sizes")
+    engines = [a for a in assets if a.kind == "generator" and a.name in case.prices]
+    others = [a for a in assets if a not in sizable and a not in engines]
+    alone += together(case, sizable, others, engines, notes, step)
+    clock.lap("everything together")
     alone += as_written(case, assets, sizable, notes, step)
     clock.lap("options")
     quoted = () if vendors is None else quotes(case, sizable, vendors, step)

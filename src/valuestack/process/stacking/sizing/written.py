@@ -22,9 +22,12 @@ def as_written(
         if a not in sizable:
             step(f"{a.name} alone", None)
             out += _fixed_alone(case, a, notes)
-    for a in (a for a in case.m.new if a in sizable):
+    for a in (a for a in case.m.new if a in sizable or (a.kind == "generator" and a.name in case.prices)):
         step(f"{a.name} as written", None)
-        out.append(settled(case, [a], f"{a.name} as written", how="the size in the site file"))
+        try:
+            out.append(settled(case, [a], f"{a.name} as written", how="the size in the site file"))
+        except ValuestackError as e:
+            notes.append(f"{a.name} as written has no plan by itself: {str(e).splitlines()[0]}")
     if len(case.m.new) > 1:
         step("all of the site's assets as written", None)
         try:
