@@ -1,5 +1,5 @@
-"""Two hundred small stacks, solved by hand: every pattern of switches enumerated, each a problem for a simplex of
-our own. A store, a unit, an award, tiers, a peak and limits meet in each, and in half of them an event that is paid
+"""Two hundred small stacks, solved by hand: every pattern of switches enumerated, each a problem for
+GLPK. A store, a unit, an award, tiers, a peak and limits meet in each, and in half of them an event that is paid
 below a baseline of the plan's own; the compiler and HiGHS must agree to 1e-6.
 """
 
@@ -12,9 +12,8 @@ from math import inf
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 
-from tests.oracle.simplex import simplex
+from tests.oracle.glpk import Row, least_of
 from valuestack.flows import Store, Unit
 from valuestack.stack.optimise import optimise
 from valuestack.terms import Block, Claim, Limit, Measure, OwnWeights, Payment, Term
@@ -77,17 +76,17 @@ def draw(seed: int) -> Drawn:
 
 @dataclass
 class ByHand:
-    """Columns c, d, s, g (N each), short (N), award, peak, q, e; rows with slacks of their own."""
+    """Columns c, d, s, g (N each), short (N), award, peak, q, e; and rows."""
 
     cost: Floats = field(default_factory=lambda: np.zeros(5 * N + 4))
-    rows: list[tuple[dict[int, float], str, float]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     def row(self, coef: dict[int, float], way: str, to: float) -> None:
         self.rows.append((coef, way, to))
 
     def least(self) -> float:
         """Least cost with the store either charging or discharging: split where the relaxation does both."""
-        usd, x = self._relaxed()
+        usd, x = least_of(self.cost, self.rows)
         both = np.minimum(x[:N], x[N : 2 * N]) if usd < inf else np.zeros(N)
         if both.max() <= 1e-7:
             return usd
@@ -97,19 +96,6 @@ class ByHand:
             best = min(best, self.least())
         self.rows = kept
         return best
-
-    def _relaxed(self) -> tuple[float, Floats]:
-        slack = sum(way != "=" for _, way, _ in self.rows)
-        n = self.cost.size
-        a, b, k = np.zeros((len(self.rows), n + slack)), np.zeros(len(self.rows)), n
-        for i, (coef, way, to) in enumerate(self.rows):
-            for j, v in coef.items():
-                a[i, j] += v
-            b[i] = to
-            if way != "=":
-                a[i, k] = 1.0 if way == "<" else -1.0
-                k += 1
-        return simplex(np.concatenate([self.cost, np.zeros(slack)]), a, b)
 
 
 def by_hand(d: Drawn, run: tuple[int, ...], taken: int, piece: int) -> float:
@@ -256,13 +242,3 @@ def test_two_hundred_stacks_agree_with_enumeration(block: int) -> None:
             for piece in pieces
         )
         assert compiled(d) == pytest.approx(best, abs=1e-6), f"stack {seed}"
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_the_simplex_by_scipy(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    a = rng.normal(size=(6, 14))
-    x = np.where(rng.random(14) < 0.5, rng.uniform(0, 3, 14), 0.0)
-    b, c = a @ x, rng.uniform(0, 1, 14)
-    judge = linprog(c, A_eq=a, b_eq=b, method="highs-ipm")
-    assert simplex(c, a, b)[0] == pytest.approx(judge.fun, abs=1e-7)

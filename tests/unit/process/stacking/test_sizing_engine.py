@@ -31,7 +31,7 @@ FIRST: dict[str, Any] = tomllib.loads(shipped("sites")["first-story"].read_text(
 WITHIN = 0.01  # of the best NPV of the grid: how much the pick may lie below it
 GRID = np.linspace(0.05, 1.0, 20)  # of the range
 
-# What makes the curve of NPV over size bend: a least load, the cost of a start, a fuel curve with an idle draw, dear fuel.
+# What makes the curve of NPV over size bend: a least load, a start, a fuel curve with an idle draw, dear fuel.
 ENGINES: dict[str, dict[str, Any]] = {
     "plain": {"fuel_usd_per_gal": 0.9},
     "least load": {"fuel_usd_per_gal": 1.0, "min_load_frac": 0.5},
