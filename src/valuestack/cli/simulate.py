@@ -41,6 +41,14 @@ def simulate(
             "--cluster", metavar="ADDRESS", help="A Dask scheduler instead, e.g. tcp://10.0.0.5:8786."
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes",
+            min=0.1,
+            help="Begin no future that would not be done by then; the report tells how many are, and its error.",
+        ),
+    ] = None,
     as_of: AsOf = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Throw away futures of another simulation in the folder.")
@@ -83,6 +91,7 @@ def simulate(
                 workers=workers,
                 cluster=cluster,
                 fresh=fresh,
+                minutes=minutes,
                 progress=step,
                 so_far=so_far,
             )

@@ -23,6 +23,7 @@ CONNECT_S = 20
 AHEAD = 2  # chunks a worker has waiting: enough to keep it busy, few enough to keep memory bounded
 
 Work = Callable[[int], Any]
+GoOn = Callable[[], bool]
 
 
 @contextmanager
@@ -80,8 +81,10 @@ def run_here(
     workers: int | None,
     prepare: Callable[..., None],
     given: tuple[Any, ...],
+    go_on: GoOn | None = None,
 ) -> Iterator[tuple[int, Any]]:
-    """(number, result) of each chunk as it is done, in worker processes. `work` must be importable by its name.
+    """(number, result) of each chunk as it is done, in worker processes. `work` must be importable by its name. go_on:
+    whether another chunk may begin; once it may not, what is under way is ended and no more is begun.
 
     Errors: whatever a chunk raised; SolverError where workers died `TRIES` times in a row with nothing done.
     """
@@ -90,10 +93,13 @@ def run_here(
     while left:
         with pool(count, prepare, given) as executor:
             try:
-                for number, result in _stream(executor, work, list(left), count * AHEAD):
+                # Who may be told to stop has nothing waiting: a pool would run that too.
+                most = count * AHEAD if go_on is None else count
+                for number, result in _stream(executor, work, list(left), most, go_on):
                     left.remove(number)
                     died = 0
                     yield number, result
+                return
             except BrokenProcessPool as e:
                 died += 1
                 if died >= TRIES:
@@ -104,19 +110,23 @@ def run_here(
                     ) from e
 
 
-def run_on_cluster(address: str, work: Work, numbers: Iterable[int]) -> Iterator[tuple[int, Any]]:
+def run_on_cluster(
+    address: str, work: Work, numbers: Iterable[int], go_on: GoOn | None = None
+) -> Iterator[tuple[int, Any]]:
     """The same on a Dask cluster; `work` brings along what it needs."""
     with cluster(address) as (executor, threads):
-        yield from _stream(executor, work, list(numbers), threads * AHEAD)
+        yield from _stream(executor, work, list(numbers), threads * (AHEAD if go_on is None else 1), go_on)
 
 
-def _stream(executor: Executor, work: Work, numbers: list[int], most: int) -> Iterator[tuple[int, Any]]:
+def _stream(
+    executor: Executor, work: Work, numbers: list[int], most: int, go_on: GoOn | None = None
+) -> Iterator[tuple[int, Any]]:
     """Results as they come, with at most `most` chunks on their way."""
     waiting: dict[Future[Any], int] = {}
     todo = iter(numbers)
     try:
         while True:
-            while len(waiting) < most:
+            while len(waiting) < most and (go_on is None or go_on()):
                 number = next(todo, None)
                 if number is None:
                     break

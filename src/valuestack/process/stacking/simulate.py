@@ -710,15 +710,19 @@ def simulate(
     workers: int | None = None,
     cluster: str | None = None,
     fresh: bool = False,
+    minutes: float | None = None,
     progress: Step = quiet,
     so_far: Callable[[Simulation], None] | None = None,
 ) -> Simulation:
     """Run the futures of a site, or the rest of them.
 
     folder: where parts are kept. fresh: throw away what is there. so_far: called with what is there now and then.
+    minutes: no future begins that would not be done by then, as long as the slowest took so far. The futures that are
+    done are the first of all, drawn independently, so they are a fair sample; the report says how many, with its error.
     Errors: InputError where the folder holds another simulation; StoreError where a part cannot be written (what is
     there stays, and the same command goes on).
     """
+    began = time.monotonic()
     options = site.written.simulate
     meters = [ready(site, m, progress=progress) for m in site.meters]
     job = Job(
@@ -726,7 +730,7 @@ def simulate(
         as_of=layers.day_of_rules(site, meters),
         policies=policies_of(policies or options.policies),
         count=scenarios or options.scenarios,
-        size=options.chunk,
+        size=_size(folder, options.chunk, minutes, fresh),
         seed=options.seed if seed is None else seed,
     )
     for m in meters:  # what cannot be set up is said before any worker is started
@@ -736,21 +740,40 @@ def simulate(
     done = job.count - sum(len(job.numbers(i)) for i in missing)
     there = f", {done:,} are there already" if done else ""
     progress(f"{job.count:,} futures x {len(job.policies)} policies{there}", done / job.count)
+    slowest_s = 0.0
+
+    def in_time() -> bool:  # one chunk is begun whatever the time
+        return not slowest_s or time.monotonic() - began + slowest_s <= 60 * (minutes or 0)
+
+    go_on = None if minutes is None else in_time
     if cluster is not None:
-        results = run_on_cluster(cluster, ClusterWork(job), missing)
+        results = run_on_cluster(cluster, ClusterWork(job), missing, go_on)
     else:
-        results = run_here(work, missing, workers=workers, prepare=prepare, given=(job,))
-    began, before, written = time.monotonic(), done, 0
+        results = run_here(work, missing, workers=workers, prepare=prepare, given=(job,), go_on=go_on)
+    first, before, written = time.monotonic(), done, 0
     for number, rows in results:
+        slowest_s = max(slowest_s, fsum(r["cpu_s"] for r in rows))
         _write(_part(parts, number), rows)
         done, written = done + len(job.numbers(number)), written + 1
         progress(
-            f"{done:,} of {job.count:,} futures{_pace(done - before, job.count - done, began)}",
+            f"{done:,} of {job.count:,} futures{_pace(done - before, job.count - done, first)}",
             done / job.count,
         )
         if so_far is not None and done < job.count and (written & (written - 1)) == 0:
             so_far(Simulation(job, read(parts, job)))
     return Simulation(job, read(parts, job))
+
+
+def _size(folder: Path, chunk: int, minutes: float | None, fresh: bool) -> int:
+    """Futures of a chunk: one where time is short, so that nothing long is left half done; as before where parts are
+    there already, so that a run goes on with or without a limit of time."""
+    try:
+        held = json.loads((folder / "futures" / MANIFEST).read_text(encoding="utf-8"))["chunk"]
+    except (OSError, ValueError, KeyError, TypeError):
+        held = None
+    if not fresh and held in (1, chunk):
+        return int(held)
+    return chunk if minutes is None else 1
 
 
 def _pace(done: int, left: int, began: float) -> str:

@@ -193,6 +193,10 @@ def dies_always(number: int) -> int:
     return number
 
 
+def squared(number: int) -> int:
+    return number * number
+
+
 def ready() -> None:
     """Nothing to prepare."""
 
@@ -419,3 +423,29 @@ def test_the_first_futures_are_also_solved_with_the_future_known(site: Path) -> 
     for r in rows:
         if r["future"] == 0:
             assert r["layer 1_usd"] + r["operation_usd"] <= r["bound_usd"] + 1e-6, "no policy beats the bound"
+
+
+def test_no_more_futures_begin_than_the_minutes_take_and_the_rest_comes_later(
+    site: Path, tmp_path: Path
+) -> None:
+    made = vs.load_site(site)
+    short = simulate.simulate(made, tmp_path / "a", scenarios=50, workers=1, minutes=1e-4)
+    there = {r["future"] for r in short.rows}
+    assert there and there == set(range(len(there))) and len(there) < 50
+    assert short.job.size == 1
+    rest = simulate.simulate(made, tmp_path / "a", scenarios=5, workers=1)
+    assert {r["future"] for r in rest.rows} == set(range(5))
+    whole = simulate.simulate(made, tmp_path / "b", scenarios=5, workers=1, minutes=60)
+    assert figures(rest.rows) == figures(whole.rows)
+
+
+def test_a_stopped_stream_begins_nothing_more() -> None:
+    """One chunk at a time: it is asked before each."""
+    begun = [0]
+
+    def go_on() -> bool:
+        begun[0] += 1
+        return begun[0] <= 3
+
+    results = executors.run_here(squared, range(20), workers=1, prepare=ready, given=(), go_on=go_on)
+    assert dict(results) == {0: 0, 1: 1, 2: 4}
