@@ -158,8 +158,8 @@ def test_everything_together_is_settled_and_never_worth_less_than_stores_and_loa
     out = site(**ENGINES["least load"])
     out["assets"] = [*FIRST["assets"], *out["assets"]]
     lines = [
-        {"kind": "generator", "usd_per_kw": 420.0, "source": "test"},
-        {"kind": "battery", "usd_per_kw": 150.0, "usd_per_kwh": 180.0, "source": "test"},
+        {"kind": "generator", "usd_per_kw": 9000.0, "max_kw": 1600.0, "source": "test"},
+        {"kind": "battery", "usd_per_kw": 600.0, "usd_per_kwh": 700.0, "source": "test"},
     ]
     vendors = load_vendors({"as_of": date(2026, 3, 1), "source": "test", "prices": lines})
     found = size(out, vendors, granularity=False, frontier=False)

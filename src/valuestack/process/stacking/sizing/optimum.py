@@ -9,13 +9,14 @@ at the size found.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import fsum, inf
 from typing import Any
 
 import numpy as np
 
 from ....errors import InfeasibleError, InputError, SolverError
+from ....flows import Given
 from ....report.sized import Outcome
 from ....stack.sizing import Axis, Joint, Sized, joint, search
 from ....timeline import Kw
@@ -70,7 +71,15 @@ def _joint(case: Case, assets: Sequence[Any], load_kw: Kw | None, beside: _Besid
     def model(size: Mapping[str, float]) -> tuple[Sequence[Any], Sequence[Any]]:
         p = case.on([*(resized(a, size) for a in assets), *beside.assets], load_kw)
         offers, terms = weighted_offers(case, offers_of(p.ready)), weighted_terms(case, p)
-        return held_at(offers, terms, beside.held_kw) if beside.held_kw else (offers, terms)
+        if not beside.held_kw:
+            return offers, terms
+        offers, terms = held_at(offers, terms, beside.held_kw)
+        # What an engine gave beside one size may have nowhere to go beside another: it may give less.
+        shed = [
+            replace(o, curtailable=True) if isinstance(o, Given) and o.name in beside.held_kw else o
+            for o in offers
+        ]
+        return shed, terms
 
     m = p0.ready
     return joint(
