@@ -118,5 +118,7 @@ def simulate(
 def glance(found: Any) -> str:
     """Mean net a year of every policy with its error, on one line."""
     rows = [r for r in found.outcomes if r["of"] == "net a year"]
-    parts = [f"{r['policy']} ${r['mean_usd']:,.0f} ± {r['mean ±_usd']:,.0f}" for r in rows]
+    # One future has no error yet.
+    errors = [f" ± {r['mean ±_usd']:,.0f}" if found.futures > 1 else "" for r in rows]
+    parts = [f"{r['policy']} ${r['mean_usd']:,.0f}{e}" for r, e in zip(rows, errors, strict=True)]
     return f"({found.futures:,} futures): " + ", ".join(parts)

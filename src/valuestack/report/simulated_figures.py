@@ -141,5 +141,6 @@ def margin(gap: Kw, best: str, second: str) -> str:
         if ax.get_xlim()[0] < 0 < ax.get_xlim()[1]:
             ax.axvline(0, color=MUTED, lw=1)
         ax.set(title=f"{best} ahead of {second}, net a year", ylabel="futures")
+        ax.yaxis.get_major_locator().set_params(integer=True)
         _usd(ax, "x")
     return out[0]

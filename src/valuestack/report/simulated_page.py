@@ -19,6 +19,7 @@ from .simulated import Simulated
 from .tables import Table, show_percent, show_usd
 
 FORMATS = ("html", "json", "xlsx")
+DRAWN = 10  # futures from which a running mean is worth a picture
 _MONEY = ("layer", "mean_usd_per_y", "P10_usd_per_y", "P50_usd_per_y", "P90_usd_per_y", "certainty")
 _SERVICE = (
     "layer",
@@ -148,7 +149,7 @@ def _sections(found: Simulated) -> list[Section]:
         Section(
             "risks",
             "Key risks of each method",
-            (table(tables.of_rows(found.risk)),),
+            (table(tables.turned(tables.of_rows(found.risk), "a year under")),),
         )
     )
     out.append(
@@ -156,8 +157,12 @@ def _sections(found: Simulated) -> list[Section]:
             "convergence",
             "How sure the mean is",
             (
-                figure(draw.running_mean(by_name), "Bands are two standard errors of the mean so far"),
-                table(tables.of_rows(found.convergence), "Convergence", folded=True),
+                *(
+                    [figure(draw.running_mean(by_name), "Bands are two standard errors of the mean so far")]
+                    if found.futures >= DRAWN
+                    else []
+                ),
+                table(tables.of_rows(found.convergence), "Convergence", folded=found.futures >= DRAWN),
             ),
         )
     )

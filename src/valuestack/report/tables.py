@@ -100,6 +100,16 @@ def of_rows(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(columns, tuple(tuple(_cell(row.get(k)) for k in keys) for row in rows))
 
 
+def turned(t: Table, head: str = "figure") -> Table:
+    """Rows as columns, for few rows of many figures: the first column names them. Figures that no row has are left
+    out."""
+    columns = (Column(head), *(Column(t.columns[0].show(row[0])) for row in t.rows))
+    body = [
+        (column.title, *(column.show(row[i]) for row in t.rows)) for i, column in enumerate(t.columns) if i
+    ]
+    return Table(columns, tuple(row for row in body if any(row[1:])))
+
+
 def _form(key: str, rows: Sequence[Mapping[str, Any]]) -> str:
     values = [row.get(key) for row in rows if row.get(key) is not None]
     if not values or any(isinstance(v, (str, bool, list, tuple, dict)) for v in values):

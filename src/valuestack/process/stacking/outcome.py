@@ -366,6 +366,7 @@ def outcome(site: Site, made: Simulation, *, inputs: Sequence[Any] = ()) -> Simu
         head.append(
             f"Partial: {first['future'].size:,} of {asked:,} futures; give the same command again for the rest."
         )
+    head += _unlimited(site, by)
     shown = verdict.best if verdict is not None else next(iter(by))
     for kind, base in bases.items():
         if not base.passes and kind in (shown, "dynamic"):
@@ -424,6 +425,21 @@ def outcome(site: Site, made: Simulation, *, inputs: Sequence[Any] = ()) -> Simu
         ),
         cpu_s={names[k]: float(np.nansum(s["cpu_s"])) for k, s in by.items()},
     )
+
+
+def _unlimited(site: Site, by: Mapping[str, Sample]) -> list[str]:
+    """What must be said where method C commanded with no contract written."""
+    kind = METHODS["C"]
+    options = site.written.simulate.policy_options.get(kind, {})
+    earned = kind in by and any(
+        k[0] == 3 and np.abs(usd).max() > 0.005 for k, usd in by[kind].money_usd_per_y().items()
+    )
+    if not earned or options.get("contract") is not None or site.written.contracts:
+        return []
+    return [
+        "No contract is written, so under C an aggregator commands whenever it likes and pays the owner all that the "
+        "market pays. Real offers keep a share and set limits: add [[contracts]] before you choose C by these figures."
+    ]
 
 
 def name_of(kind: str) -> str:

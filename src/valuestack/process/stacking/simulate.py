@@ -32,6 +32,7 @@ from ...errors import InputError, StoreError
 from ...flows import Given, Store, Unit
 from ...forecast.scenarios import Future, Scenarios
 from ...ledger import Entry
+from ...site.contract import Contract
 from ...site.files import load, policy_class
 from ...site.site import NamedSeries, Site
 from ...timeline import Kw, Timeline
@@ -259,6 +260,12 @@ class Bench:
         given = dict(options.simulate.policy_options.get(kind, {}))
         if kind == options.study.policy:
             given = {**options.study.policy_options, **given}
+        if (
+            kind == METHODS["C"]
+            and "contract" not in given
+            and (contract := commanded(self.site)) is not None
+        ):
+            given["contract"] = contract
         policy = policy_class(kind)(**(_unnoted(kind, given) if answers else given))
         # A policy with a kernel moves stores and nothing else, so what only rests may stay out of its loop.
         still = self.resting if not answers and hasattr(policy, "kernel") else {}
@@ -431,6 +438,20 @@ def resting(m: Ready, offers: Mapping[str, Any]) -> dict[str, Resting]:
         if not power.any():
             out[a.name] = Resting(power, dict(record.extra))
     return out
+
+
+def commanded(site: Site) -> Contract | None:
+    """The contract of a site under which method C commands, where none is named in its options; None without one.
+
+    Errors: InputError where it cannot be told which of several.
+    """
+    contracts = site.written.contracts
+    if len(contracts) > 1:
+        raise InputError(
+            f"method C commands under one contract and {site.name} has {', '.join(c.name for c in contracts)}; give "
+            "the one that is meant as simulate.policy_options.aggregator_primary.contract"
+        )
+    return contracts[0] if contracts else None
 
 
 def _unnoted(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -735,6 +756,8 @@ def simulate(
     )
     for m in meters:  # what cannot be set up is said before any worker is started
         Bench.of(site, m, job.as_of)
+    if METHODS["C"] in job.policies and "contract" not in options.policy_options.get(METHODS["C"], {}):
+        commanded(site)
     parts = _parts(folder, site, job, fresh)
     missing = [i for i in range(job.chunks) if not _whole(_part(parts, i), job, i)]
     done = job.count - sum(len(job.numbers(i)) for i in missing)

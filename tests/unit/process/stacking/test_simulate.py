@@ -449,3 +449,31 @@ def test_a_stopped_stream_begins_nothing_more() -> None:
 
     results = executors.run_here(squared, range(20), workers=1, prepare=ready, given=(), go_on=go_on)
     assert dict(results) == {0: 0, 1: 1, 2: 4}
+
+
+def test_c_commands_under_the_contract_of_the_site_and_under_which_of_several_is_asked(
+    tmp_path: Path,
+) -> None:
+    from valuestack.process.stacking.layers import day_of_rules
+    from valuestack.process.stacking.meters import ready as read
+    from valuestack.site.contract import Contract
+
+    made = vs.load_site("data-centre")
+    limited = Contract(
+        name="nights", streams=("regulation",), asset="battery", dispatch={"from_h": 22.0, "to_h": 6.0}
+    )
+
+    def with_contracts(*contracts: Contract) -> Any:
+        from dataclasses import replace
+
+        return replace(made, written=made.written.model_copy(update={"contracts": contracts}))
+
+    site = with_contracts(limited)
+    (m,) = [read(site, x) for x in site.meters]
+    bench = simulate.Bench.of(site, m, day_of_rules(site, [m]))
+    (record,) = bench.run("aggregator_primary", [bench.scenarios.draw(0, 0)])
+    held = sum(kw for name, kw in record.extra.items() if name in ("regulation/up", "regulation/down"))
+    hour = record.timeline.hour
+    assert held[(hour >= 22) | (hour < 6)].any() and not held[(hour >= 6) & (hour < 22)].any()
+    with pytest.raises(InputError, match="has nights, other"):
+        simulate.commanded(with_contracts(limited, limited.model_copy(update={"name": "other"})))
