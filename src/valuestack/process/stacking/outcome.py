@@ -682,7 +682,8 @@ def _leaving(kind: str, site: Site) -> dict[str, Any]:
 
 
 def recommendation(by: Mapping[str, Sample], money: Mapping[str, Mapping[Key, Kw]]) -> Verdict | None:
-    """The method with the highest mean net, by how much, and what would flip it; None with fewer than two policies.
+    """The method with the highest mean net, by how much, and what would flip it; None with fewer than two policies or
+    futures: one future has no error.
 
     Candidates are the policies that are methods A, B and C where two of them ran, else all but doing nothing; the best
     is held against the next, and against doing nothing where only one is left.
@@ -691,7 +692,7 @@ def recommendation(by: Mapping[str, Sample], money: Mapping[str, Mapping[Key, Kw
     pool = methods if len(methods) > 1 else [k for k in by if k != IDLE]
     if len(pool) < 2 and IDLE in by:
         pool.append(IDLE)
-    if len(pool) < 2:
+    if len(pool) < 2 or by[pool[0]]["future"].size < 2:
         return None
     ranked = sorted(pool, key=lambda k: -float(by[k].net_usd_per_y.mean()))
     a, b = ranked[0], ranked[1]
