@@ -88,8 +88,7 @@ CASES = (
         lambda: load("data-centre"),
         2.0,
         ("do_nothing", "threshold", "utility_first", "aggregator_primary"),
-        "B: its daily plans with engines are integer problems of up to two seconds each; one future was "
-        "stopped after nine CPU minutes, before a change that made its plans other",
+        "B: its daily plans with engines are integer problems of up to two seconds each, five CPU minutes a year",
     ),
     Case(
         "data-centre, battery and regulation alone",
