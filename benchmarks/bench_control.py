@@ -8,7 +8,7 @@ anew at 400 intervals drawn over the year, whose answers the kernel is held to.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -73,7 +73,8 @@ def run(data: Path | None) -> list[Row]:
 
         file = data / "load" / "reopt_madison_wi_recast2018_15min.parquet"
         cases.append(("plant", pd.read_parquet(file).kw.to_numpy(float)))
-    rows = [_year_of_plans(name, quarter, kw, Dynamic) for name, kw in cases]
+    rows = [_year_of_plans(name, quarter, kw, every_interval) for name, kw in cases]
+    rows += [_follows(name, quarter, kw) for name, kw in cases]
     rows.append(_year_of_plans("office", quarter, clean, PersistenceMpc))
     rows.append(_rules(quarter, clean))
     rows += [_futures(hourly, synthetic(hourly, "clean")), _futures(quarter, clean)]
@@ -177,7 +178,29 @@ class _Lp:
         return float(found + (w.load * buy).sum() - (seen.held * seen.price).sum())
 
 
-def _year_of_plans(name: str, timeline: Timeline, kw: Kw, make: type[Any]) -> Row:
+def every_interval() -> Dynamic:
+    """Method B with a plan in each interval."""
+    return Dynamic(plan_every_h=0.0)
+
+
+def _follows(name: str, timeline: Timeline, kw: Kw) -> Row:
+    """Method B as it comes, which follows a plan while it fits, beside a plan in each interval."""
+
+    def spent(make: Callable[[], Policy]) -> float:
+        return cpu_s(
+            lambda: loop.run(world(timeline, kw), [battery(kw)], make(), tariff(timeline)), repeats=3
+        )
+
+    return Row(
+        f"year of 15 min under B as it comes, {name}",
+        spent(Dynamic),
+        "B with a plan in each interval",
+        spent(every_interval),
+        note="a plan an hour, and at once where the load is off its forecast",
+    )
+
+
+def _year_of_plans(name: str, timeline: Timeline, kw: Kw, make: Callable[[], Any]) -> Row:
     seconds = cpu_s(lambda: loop.run(world(timeline, kw), [battery(kw)], make(), tariff(timeline)), repeats=3)
     first = 96 * 155  # June: all three charges run
     drawn = np.random.default_rng(11).choice(timeline.n - 96, SAMPLED, replace=False)
@@ -195,7 +218,7 @@ def _year_of_plans(name: str, timeline: Timeline, kw: Kw, make: type[Any]) -> Ro
     theirs = (time.process_time() - start) / WALKED * timeline.n
     met = seconds <= 1.0 and theirs / seconds >= 40 and off <= 1e-6
     return Row(
-        f"year of 15-minute plans, 24 h ahead: {make.kind}, {name}",
+        f"year of 15-minute plans, 24 h ahead: {make().kind}, {name}",
         seconds,
         "HiGHS dual simplex, warm",
         theirs,

@@ -93,6 +93,7 @@ class AllLayersHorizon(UtilityFirst):
         terms = {s.name: list(s.terms(short)) for s in self._streams}
         self._day = day
         self._price(short, [t for said in terms.values() for t in said])
+        lane.known.since[0] = -1  # prices, and what other assets draw, may be others now
         if asked or due:
             self._planned = k
             self._propose(short, lane, energy, asked, terms)

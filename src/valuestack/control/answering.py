@@ -149,6 +149,8 @@ class AnsweringHorizon(RollingHorizon):
         weighed: int = 6,
         least_days: int = 3,
         reserve_usd_per_kwh_h: float = 0.0,
+        plan_every_h: float = 1.0,
+        replan_frac: float = 0.1,
     ) -> None:
         super().__init__(
             SimilarDay() if forecaster is None else forecaster,
@@ -157,6 +159,8 @@ class AnsweringHorizon(RollingHorizon):
             reach_days=reach_days,
             cover_frac=cover_frac,
             tilt_usd_per_kwh=tilt_usd_per_kwh,
+            plan_every_h=plan_every_h,
+            replan_frac=replan_frac,
         )
         self.ahead_h, self.weighed = max(ahead_h, horizon_h), int(weighed)
         self.least_days = min(int(least_days), self.weighed, self.scenarios)
@@ -238,6 +242,8 @@ class AnsweringHorizon(RollingHorizon):
         self._before(view, lane, energy, asked)
         awards = self._answer(view, lane, energy, asked) if asked else {}
         self._keep_events(view, lane)
+        if asked or self._running:  # what is promised has changed, or what is missing of it
+            lane.known.since[0] = -1
         # A full call lies on the peak when awards are weighed; from then on the meter shows what is called.
         duty = self._promises.duty._replace(expose=self._nothing)
         wish = decide_promised(k, energy, self._public, lane.known, lane.room, duty)

@@ -1,16 +1,21 @@
-"""Dynamic optimisation (method B) on the tariff: every interval, the cheapest walk of the day ahead, and one step.
+"""Dynamic optimisation (method B) on the tariff: the cheapest walk of the day ahead, and its next step.
 
 Plan     the exact least cost of the next `horizon_h` on the forecast, from the energy in store, with what each
          demand window has already reached (ratchets and contract minima too) as free, see solve/store_dp.py.
          Energy tiers count at their last price. What is left at the end is worth what the median hour of the day
-         after asks for it. Of equally cheap walks the one with most in store is taken; a later charge may be
-         made dearer by `tilt_usd_per_kwh` an interval.
+         after asks for it. A later charge counts as dearer by `tilt_usd_per_kwh` an interval, so that the store
+         fills early; of equally cheap walks the one with most in store is taken.
 Reserve  the forecast plus the errors that were made at this clock time on up to `scenarios` past days of this kind
          (working day or not) are the days that may come, hour by hour as they hung together. The store is kept as
          full as `cover_frac` of them ask for to hold the planned peaks, as far as these let it be filled.
 Raise    a new peak is set where, with the reserve, the plan cannot hold what is paid already: by the least that the
          whole day ahead asks for. A new cycle begins with nothing; while the old one lasts, the next is expected
          to see as much.
+
+Follow   a plan is made every `plan_every_h`, and at once where the load is off its forecast by `replan_frac` of the
+         store's power, or what holds a peak is off the planned setpoint by a tenth of that. In between, what was
+         planned to hold a peak holds it for the load that came, and all else goes as planned. A plan every interval
+         keeps no more money, see docs/explanation/capture.md.
 
 Within the quarter-hour the metered load of the running interval is taken as known (see Twin.telemetry); without it
 the forecast stands in, and much of the saving is lost. A ratchet is defended as a floor that is already paid; that
@@ -40,8 +45,9 @@ class Dynamic(RollingHorizon):
 
     forecaster: similar days with intraday correction where none is given. horizon_h: how far a plan looks.
     scenarios: past days whose errors are laid over the forecast, 0 = trust it. reach_days: how far back they may
-    lie. cover_frac: share of them that the reserve covers, the worst left out. layers: options of the plan over all
-    layers, by name (AllLayersHorizon).
+    lie. cover_frac: share of them that the reserve covers, the worst left out. plan_every_h: hours from a plan to the
+    next, 0 = a plan every interval; replan_frac: share of the store's power by which the load may be off its forecast
+    until then. layers: options of the plan over all layers, by name (AllLayersHorizon).
     """
 
     kind: ClassVar[str] = "dynamic"
@@ -55,7 +61,9 @@ class Dynamic(RollingHorizon):
         scenarios: int = 20,
         reach_days: int = 35,
         cover_frac: float = 1.0,
-        tilt_usd_per_kwh: float = 0.0,
+        tilt_usd_per_kwh: float = 2e-5,
+        plan_every_h: float = 1.0,
+        replan_frac: float = 0.1,
         layers: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
@@ -65,6 +73,8 @@ class Dynamic(RollingHorizon):
             reach_days=reach_days,
             cover_frac=cover_frac,
             tilt_usd_per_kwh=tilt_usd_per_kwh,
+            plan_every_h=plan_every_h,
+            replan_frac=replan_frac,
         )
         self._options = dict(layers or {})
         self._all: RollingHorizon | None = None
@@ -82,6 +92,8 @@ class Dynamic(RollingHorizon):
                 "reach_days": self.reach_days,
                 "cover_frac": self.cover_frac,
                 "tilt_usd_per_kwh": self.tilt_usd_per_kwh,
+                "plan_every_h": self.plan_every_h,
+                "replan_frac": self.replan_frac,
             }
             self._all = AllLayersHorizon(self.forecaster, **{**shared, **self._options})
             self._all.prepare(setting)

@@ -24,8 +24,9 @@ class Public(NamedTuple):
     """What is public before the first interval; see demand.Windows for the windows.
 
     buy, sell, most_import, most_export (n,). value (n,): worth of a kWh left in store at a horizon's end. steps of
-    the horizon, intervals a day; scenarios, and the days looked back for them; cover: share of them reserved for;
-    tilt: what a later charge costs more, per interval.
+    the horizon, intervals a day; each: intervals from a plan to the next, off: kW by which the load may be off the
+    plan's until then; scenarios, and the days looked back for them; cover: share of them reserved for; tilt: what a
+    later charge costs more, per interval.
     """
 
     h: float
@@ -52,6 +53,8 @@ class Public(NamedTuple):
     wear: float
     steps: int
     per_day: int
+    each: int
+    off: float
     scenarios: int
     reach_days: int
     cover: float
@@ -60,12 +63,15 @@ class Public(NamedTuple):
 
 class Known(NamedTuple):
     """What one lane has learnt: base (n,) net load without the store, issued (n, steps) forecasts as they were
-    made, peak (w,) of each window, planned (w,) peaks of the last plan."""
+    made, peak (w,) of each window. Of the last plan: planned (w,) peaks; plan (2, steps) setpoints and net load [kW];
+    since (1,) the interval it was made in, below 0 = plan anew."""
 
     base: Floats
     issued: Floats
     peak: Floats
     planned: Floats
+    plan: Floats
+    since: Ints
 
 
 class Room(NamedTuple):
@@ -302,6 +308,10 @@ def _plan(p: Public, known: Known, room: Room, k: int, m: int, count: int, energ
 @njit(cache=True, error_model="numpy")
 def decide_now(k: int, stored_kwh: float, p: Public, known: Known, room: Room) -> float:
     """The setpoint of interval k [kW, load sign]. known.base is read up to k, known.issued up to row k."""
+    if 0 <= known.since[0] < k < known.since[0] + p.each:
+        wish = between(k, known.issued[k, 0], p.charge, p.power, np.inf, p, known)
+        if near_plan(k, known.issued[k, 0], wish, p, known):
+            return wish
     m = min(p.steps, p.window.shape[1] - k)
     energy = min(max(stored_kwh - p.low, 0.0), p.high - p.low)
     for j in range(m):
@@ -329,17 +339,46 @@ def decide_now(k: int, stored_kwh: float, p: Public, known: Known, room: Room) -
         for j in range(m + 1):
             room.low[j] = p.low
         done = _plan(p, known, room, k, m, count, energy)
-    _remember(p, known, room, m, count, done)
+    _remember(p, known, room, k, m, count, done)
     return float(room.best[0]) if done else 0.0
 
 
 @njit(cache=True, error_model="numpy")
-def _remember(p: Public, known: Known, room: Room, m: int, count: int, done: bool) -> None:
-    """The peaks that the plan comes to, for the reserve of the next interval."""
+def between(k: int, load: float, charge: float, power: float, most: float, p: Public, known: Known) -> float:
+    """The setpoint of interval k by the last plan, for the load that came [kW]: what was planned to hold a peak holds
+    it, neither more nor less, what fills the store up to one does; everything else goes as planned, below the peaks.
+    charge, power: the store's, most: of net load [kW]."""
+    j = k - known.since[0]
+    cap = most
+    for f in range(p.window.shape[0]):
+        w = p.window[f, k]
+        if w >= 0:
+            cap = min(cap, max(_free_kw(w, p, known.peak), known.planned[w]))
+    wish, room = known.plan[0, j], cap - load
+    if known.plan[1, j] > cap - 1e-6 * max(1.0, abs(cap)):
+        wish = room if wish > 0.0 else min(room, 0.0)
+    return float(min(max(min(wish, room), -power), charge))
+
+
+@njit(cache=True, error_model="numpy")
+def near_plan(k: int, load: float, wish: float, p: Public, known: Known) -> bool:
+    """Whether the last plan still fits: load as forecast, and what holds a peak no other than planned, tenfold."""
+    j = k - known.since[0]
+    came = load - (known.plan[1, j] - known.plan[0, j])
+    return bool(abs(came) < p.off and abs(wish - known.plan[0, j]) < 0.1 * p.off)
+
+
+@njit(cache=True, error_model="numpy")
+def _remember(p: Public, known: Known, room: Room, k: int, m: int, count: int, done: bool) -> None:
+    """The plan, for the intervals up to the next one, and the peaks that it comes to, for the reserve."""
     for i in range(count):
         known.planned[room.ids[i]] = 0.0
+    known.since[0] = k if done else -1
     if not done:
         return
+    if p.each > 1:
+        for j in range(m):
+            known.plan[0, j], known.plan[1, j] = room.best[j], room.load[j] + room.best[j]
     for f in range(p.window.shape[0]):
         for j in range(m):
             i = room.rows[f, j]

@@ -53,9 +53,13 @@ class RollingHorizon:
         reach_days: int,
         cover_frac: float,
         tilt_usd_per_kwh: float,
+        plan_every_h: float,
+        replan_frac: float,
     ) -> None:
         checks = (
             ("horizon_h", horizon_h, 1 <= horizon_h <= 168, "1 to 168"),
+            ("plan_every_h", plan_every_h, 0 <= plan_every_h <= max(1.0, horizon_h), "0 to horizon_h"),
+            ("replan_frac", replan_frac, 0 <= replan_frac <= 1, "0 to 1"),
             ("scenarios", scenarios, 0 <= scenarios <= 200, "0 to 200"),
             ("reach_days", reach_days, reach_days >= 1, "at least 1"),
             ("cover_frac", cover_frac, 0 <= cover_frac <= 1, "0 to 1"),
@@ -67,6 +71,7 @@ class RollingHorizon:
         self.forecaster, self.cover_frac = forecaster, cover_frac
         self.horizon_h, self.scenarios, self.reach_days = horizon_h, int(scenarios), int(reach_days)
         self.tilt_usd_per_kwh = tilt_usd_per_kwh
+        self.plan_every_h, self.replan_frac = plan_every_h, replan_frac
 
     def prepare(self, setting: Setting) -> None:
         """See Policy."""
@@ -135,6 +140,8 @@ class RollingHorizon:
             issued=np.full((n, self._steps), np.nan),
             peak=np.zeros(count),
             planned=np.full(count, inf),
+            plan=np.zeros((2, self._steps)),
+            since=np.full(1, -1, dtype=np.int64),
         )
         room = room_of(self._steps, families, count, self.scenarios)
         return _Lane(known, room, issuer(self.forecaster, self.timeline, self._steps))
@@ -171,6 +178,8 @@ class RollingHorizon:
             wear=s.wear_usd_per_kwh,
             steps=self._steps,
             per_day=ws.slots.shape[2],
+            each=max(1, round(self.plan_every_h / tl.step_h)),
+            off=self.replan_frac * float(s.discharge_max_kw[0]),
             scenarios=self.scenarios,
             reach_days=self.reach_days,
             cover=self.cover_frac,
@@ -179,6 +188,11 @@ class RollingHorizon:
 
     def _why(self, lane: _Lane, k: int) -> tuple[str, ...]:
         told, known, open_now = lane.room.told, lane.known, self.windows.window[:, k]
+        made = int(known.since[0])
+        if 0 <= made < k:
+            return (
+                f"the plan of {self.timeline.when(made):%H:%M} goes on, its peaks held for the load that came",
+            )
         out = [
             f"the least cost of the next {self._steps * self.timeline.step_h:g} h on the {self.forecaster.kind} "
             f"forecast, within {max(told[2] - told[3], 0.0):.2g} USD; a reserve for {self.cover_frac:.0%} of "

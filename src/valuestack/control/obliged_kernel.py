@@ -14,7 +14,20 @@ import numpy as np
 from numba import njit
 
 from ..solve.store_dp_kernel import Walk, horizon_from
-from .dynamic_kernel import _FAR, Known, Public, Room, _hold, _remember, _reserve, _rows, _scenarios, observe
+from .dynamic_kernel import (
+    _FAR,
+    Known,
+    Public,
+    Room,
+    _hold,
+    _remember,
+    _reserve,
+    _rows,
+    _scenarios,
+    between,
+    near_plan,
+    observe,
+)
 from .guard_kernel import carried_out, guarded_kw
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -211,6 +224,12 @@ def scenarios_ahead(k: int, m: int, p: Public, known: Known, room: Room) -> int:
 @njit(cache=True)
 def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Room, d: Duty) -> float:
     """The setpoint of interval k [kW, load sign], beside which the mean calls of awards come."""
+    if 0 <= known.since[0] < k < known.since[0] + p.each:
+        at = known.issued[k, 0] + d.drift[k] + d.expose[k]
+        charge, power = max(0.0, p.charge - d.down[k]), max(0.0, p.power - d.up[k])
+        wish = between(k, at, charge, power, d.most[k] + d.expose[k], p, known)
+        if near_plan(k, at, wish, p, known):
+            return wish
     m = min(p.steps, p.window.shape[1] - k)
     start = min(max(stored_kwh, p.low), p.high)
     _lay(k, m, known.issued[k], p, d, room)
@@ -234,7 +253,7 @@ def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Ro
     for soft in range(1, 4):
         if not done:
             done = _walked(k, m, p, known, room, d, count, start, soft)
-    _remember(p, known, room, m, count, done)
+    _remember(p, known, room, k, m, count, done)
     return float(room.best[0]) if done else 0.0
 
 

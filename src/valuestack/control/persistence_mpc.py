@@ -24,4 +24,6 @@ class PersistenceMpc(RollingHorizon):
             reach_days=1,
             cover_frac=0.0,
             tilt_usd_per_kwh=0.0,
+            plan_every_h=0.0,
+            replan_frac=0.0,
         )
