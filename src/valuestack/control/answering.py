@@ -17,7 +17,7 @@ import numpy as np
 from ..dispatch import Call, Plan, Record, View
 from ..errors import InputError
 from ..flows import Store
-from ..forecast.forecaster import Forecaster, issued
+from ..forecast.forecaster import Forecaster
 from ..forecast.similar_day import SimilarDay
 from ..timeline import Kw
 from .guard import Guard
@@ -179,9 +179,7 @@ class AnsweringHorizon(RollingHorizon):
 
     def _run(self, without_kw: Kw, base_kw: Kw, store: Store, guard: Guard) -> tuple[Kw, Kw, int]:
         lane, limits = self._lane(), guard.stores[store.name]
-        lane.known.base[:] = base_kw
-        lane.known.issued[:, 0] = base_kw
-        lane.known.issued[:, 1:] = issued(self.forecaster, base_kw, self.timeline, self._steps)[:, :-1]
+        self._issue_all(lane, base_kw)
         found: tuple[Kw, Kw, int] = closed_loop(
             np.ascontiguousarray(without_kw),
             0.0 if store.aux_kw is None else float(store.aux_kw[0]),

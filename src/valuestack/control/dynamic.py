@@ -90,6 +90,10 @@ class Dynamic(RollingHorizon):
         """See RollingHorizon; over all layers where there are any beyond the tariff."""
         return super().decide(view) if self._all is None else self._all.decide(view)
 
+    def remarks(self) -> list[str]:
+        """See RollingHorizon."""
+        return super().remarks() if self._all is None else self._all.remarks()
+
     @property
     def decisions(self) -> list[Decision]:
         """Yes and no to each call with its numbers."""

@@ -43,9 +43,9 @@ def run(
     terms: what the streams ask, over the whole timeline. reserve_kwh: (n + 1,) floor by store that
     overrides every plan. telemetry: see Twin. compiled: use the policy's own kernel of this loop where it offers
     one for these shapes; the kernel is proven equal to the loop. progress: called with the share done. notes:
-    what the guard did is appended in words. streams: reasons beyond the tariff, whose calls a policy with `answers`
-    sees and answers; what becomes of them stands in the record (see calls.py). setpoints: how often the plant may be
-    told something new (see changes.py). Errors: InputError for several lanes
+    what the guard did, and what could not be used, is appended in words. streams: reasons beyond the tariff, whose
+    calls a policy with `answers` sees and answers; what becomes of them stands in the record (see calls.py).
+    setpoints: how often the plant may be told something new (see changes.py). Errors: InputError for several lanes
     where calls are answered.
     """
     answers = bool(streams) and bool(getattr(policy, "answers", False))
@@ -98,7 +98,14 @@ def run(
     if progress is not None:
         progress(1.0)
     if notes is not None:
-        notes += [*guard.sentences(world.timeline.when), *said, *desk.sentences()]
+        remarks: Callable[[], list[str]] = getattr(policy, "remarks", list)
+        notes += [
+            *guard.sentences(world.timeline.when),
+            *said,
+            *desk.sentences(),
+            *twin.sentences(),
+            *remarks(),
+        ]
     return record
 
 

@@ -39,7 +39,8 @@ class Policy(Protocol):
     A policy with `answers = True` is shown the calls of the streams (`View.calls`) and answers in its plans; for all
     others every call goes unanswered. They run one lane at a time. One with `windows_kwh(view)` names the
     energies (low, high), (n + 1,) by store, within which it may be obeyed, and the guard is narrowed to them: once
-    prepared (view = None), and at every view, where it is empty unless something is new.
+    prepared (view = None), and at every view, where it is empty unless something is new. What one with `remarks()` says
+    after a run stands in the run's notes.
     """
 
     kind: ClassVar[str]
