@@ -25,13 +25,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..dispatch import Plan, View
+from ..dispatch import Call, Plan, View
 from ..forecast.forecaster import Forecaster
 from ..forecast.similar_day import SimilarDay
 from .horizon import RollingHorizon
 from .policy import Setting
 
 if TYPE_CHECKING:
+    from .all_layers import AllLayersHorizon
     from .answering import Decision
 
 
@@ -67,7 +68,7 @@ class Dynamic(RollingHorizon):
             tilt_usd_per_kwh=tilt_usd_per_kwh,
         )
         self._options = dict(layers or {})
-        self._all: RollingHorizon | None = None
+        self._all: AllLayersHorizon | None = None
 
     def prepare(self, setting: Setting) -> None:
         """See Policy."""
@@ -93,6 +94,10 @@ class Dynamic(RollingHorizon):
     def remarks(self) -> list[str]:
         """See RollingHorizon."""
         return super().remarks() if self._all is None else self._all.remarks()
+
+    def standing(self, k: int) -> list[tuple[Call, float]]:
+        """See AnsweringHorizon."""
+        return [] if self._all is None else self._all.standing(k)
 
     @property
     def decisions(self) -> list[Decision]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
-from ..dispatch import Belief, Plan, Record, View, World
+from ..dispatch import Belief, Call, Plan, Record, View, World
 from ..errors import InputError
 from ..site.site import Setpoints
 from ..terms import Term
@@ -93,8 +93,8 @@ def run(
         )
     if damper is not None:
         record = replace(record, extra={**record.extra, **damper.extra()})
-    if calls:  # who cannot answer refuses
-        record = replace(record, extra={**record.extra, **desk.extra()})
+    if told := desk.extra():  # who cannot answer refuses
+        record = replace(record, extra={**record.extra, **told})
     if progress is not None:
         progress(1.0)
     if notes is not None:
@@ -162,13 +162,14 @@ def _answering(
     """Interval by interval with calls: the plan passes the guard, then awards are held beside it as far as there is
     room, and what they call passes the guard again."""
     n, names = twin.timeline.n, [o.name for o in twin.stores]
+    standing: Callable[[int], list[tuple[Call, float]]] | None = getattr(policy, "standing", None)
     for k in range(n):
         view = desk.show(twin.read())
         plan = policy.decide(view)
         _narrow(guard, policy, view)
         desk.take(k, plan)
         allowed = _guarded(twin, guard, damper, plan)
-        called = desk.hold(k, twin, guard, allowed)
+        called = desk.hold(k, twin, guard, allowed, () if standing is None else standing(k))
         if called is not None:
             energy = {name: twin.state[name] for name in names}
             allowed = guard.project(k, twin.base_kw[:, k], energy, called)
