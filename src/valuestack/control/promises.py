@@ -243,7 +243,7 @@ class Part:
     of: Promises
     k: int
     rows: tuple[Kw, ...]
-    more: tuple[Kw, ...]
+    more_kwh: tuple[Kw, ...]
     reach_kwh: Kw
     held: Mapping[int, Mapping[str, tuple[Call, Kw]]]
 
@@ -260,7 +260,7 @@ class Part:
             row[self.k : self.k + saved.size] = saved
             return row
 
-        out._need, out._spare, out._bare, out._gain = (again(saved) for saved in self.more)
+        out._need, out._spare, out._bare, out._gain = (again(saved) for saved in self.more_kwh)
         out._reach = again(self.reach_kwh, np.inf, n + 1)
         out._held = {
             f: {key: (c, again(kw)) for key, (c, kw) in group.items()} for f, group in self.held.items()
