@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.control.test_calls import regulation, response
 from tests.unit.control.test_loop import battery, load, tariff, world
+from tests.unit.control.test_shared_peaks import engine
 from valuestack.control import loop
 from valuestack.control.aggregator_primary import AggregatorPrimary
 from valuestack.control.changes import CHANGED
@@ -32,6 +33,7 @@ T = Timeline(start="2026-11-09T00:00", step_h=0.25, n=96 * 4, tz="America/New_Yo
 ODD = (np.nan, np.inf, -np.inf, 1e9, -1e9, 1e6, -1e6, 0.0)
 SORTS = ("rows", "values", "stale", "short", "long", "one", "words", "negative")
 UNUSABLE = ("rows", "values", "short", "one", "words")
+SHARE = ("regulation/up",)
 EVENTS = (
     Event(start="2026-11-11T17:00", hours=2.0, notice_h=20.0),
     Event(start="2026-11-12T12:00", hours=1.0),
@@ -148,12 +150,17 @@ CASES: dict[str, Any] = {
 @pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
-    which=st.sampled_from(["A", "B", "C"]), poison=st.sampled_from([0.0, 0.3, 1.0]), most=MOST_A_DAY, **CASES
+    which=st.sampled_from(["A", "B", "C"]),
+    poison=st.sampled_from([0.0, 0.3, 1.0]),
+    most=MOST_A_DAY,
+    hold=st.sampled_from([0.0, 1.0]),
+    **CASES,
 )
 def test_limits_hold_under_garbage_with_calls(
     which: str,
     poison: float,
     most: int | None,
+    hold: float,
     seed: int,
     sort: str,
     often: float,
@@ -170,7 +177,7 @@ def test_limits_hold_under_garbage_with_calls(
         regulation(
             up=Leg(capability_usd_per_kw_h="rmccp"), signal_up_frac=0.2, signal_down_frac=0.3, sustain_h=0.5
         ),
-        response(events=EVENTS),
+        response(events=EVENTS, assets=("battery",), hold_frac=hold, hold_h=1.0, may_share=SHARE),
     ]
     notes: list[str] = []
     record = loop.run(
@@ -197,6 +204,37 @@ def test_limits_hold_under_garbage_with_calls(
     if which != "C":
         assert ("garbage forecast could not be used" in said) or sort not in UNUSABLE
         assert ("belief of" in said) or poison < 1.0
+
+
+@pytest.mark.slow
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 10**5), sort=st.sampled_from(SORTS), poison=st.sampled_from([0.0, 0.5]))
+def test_limits_hold_under_garbage_beside_an_engine(seed: int, sort: str, poison: float) -> None:
+    """All assets in one plan, which a solver is asked for: what it cannot solve is said, and the last plan goes on."""
+    t, asset = T.part(0, 96 * 3), battery()
+    kw = load(t, seed)
+    w = world(t, kw)
+    streams = [regulation(signal_up_frac=0.2, sustain_h=0.5), response(events=EVENTS[:1], nomination_kw=20.0)]
+    policy = Dynamic(Garbage(sort, seed, 0.5), layers=FEW)
+    notes: list[str] = []
+    record = loop.run(
+        w,
+        [asset, engine()],
+        policy,
+        tariff(t),
+        streams=streams,
+        belief=Poisoned(belief_of(w, streams), seed, poison),
+        import_limit_kw=340.0,
+        notes=notes,
+    )
+    low, high = asset.window_kwh
+    stored, made = record.stored_kwh["battery"], record.asset_kw["generator"]
+    assert np.isfinite(record.net_kw).all() and np.isfinite(made).all()
+    assert (made <= 1e-9).all() and (made >= -50.0 - 1e-6).all()
+    assert (np.abs(record.asset_kw["battery"]) <= 80 + 1e-6).all()
+    assert (stored >= low - 1e-6).all() and (stored <= high + 1e-6).all()
+    assert (record.net_kw >= -1e-6).all() and (record.net_kw <= np.maximum(kw, 340.0) + 1e-6).all()
+    assert any("garbage forecast could not be used" in n for n in notes) == (sort in UNUSABLE)
 
 
 @pytest.mark.slow
