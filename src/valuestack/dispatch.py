@@ -118,7 +118,7 @@ class Call:
     (gross), which is otherwise due only on what was accepted and is missing. by_meter: what an event pays is settled
     from the meter even where it was refused; False = it then does not take place.
     Of an award: sustain_h of energy stand behind it, and up_frac, down_frac of it are called in the mean; the billed
-    peak sees exposure_frac.
+    peak sees exposure_frac; may_share names claims that may hold the same kW (terms.Claim).
     """
 
     stream: str
@@ -139,6 +139,7 @@ class Call:
     up_frac: float = 0.0
     down_frac: float = 0.0
     exposure_frac: float = 0.0
+    may_share: tuple[str, ...] = ()
     by_meter: bool = True
 
     @property

@@ -20,11 +20,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import InputError
 from .timeline import Ints, Kw
 
 Flow = Literal[
@@ -237,6 +238,45 @@ class Limit:
 
 
 Term = Payment | Minimum | Claim | Limit
+
+
+class Sharing(Protocol):
+    """Whoever holds headroom: 'owner/name', and the names or 'owner/name' of those that may hold the same kW."""
+
+    @property
+    def owner(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def may_share(self) -> tuple[str, ...]: ...
+
+
+S = TypeVar("S", bound=Sharing)
+
+
+def share_kw(a: Sharing, b: Sharing) -> bool:
+    """Whether two may hold the same kW; one of them saying so is enough."""
+    return bool({b.name, f"{b.owner}/{b.name}"} & set(a.may_share)) or bool(
+        {a.name, f"{a.owner}/{a.name}"} & set(b.may_share)
+    )
+
+
+def families(claims: Sequence[S]) -> list[list[S]]:
+    """Claims that may hold the same kW, which count as the largest of them. InputError unless in each family everybody
+    may share with everybody."""
+    out: list[list[S]] = []
+    for c in claims:
+        near = [f for f in out if any(share_kw(c, other) for other in f)]
+        merged = [c, *(m for f in near for m in f)]
+        out = [f for f in out if f not in near] + [merged]
+        apart = [(a, b) for i, a in enumerate(merged) for b in merged[i + 1 :] if not share_kw(a, b)]
+        if apart:
+            a, b = apart[0]
+            raise InputError(
+                f"{a.owner}/{a.name} and {b.owner}/{b.name} may not share, but both share with a third claim; "
+                "let all of them share or drop one permission"
+            )
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -317,6 +317,11 @@ class AggregatorPrimary:
 
     # --- afterwards ------------------------------------------------------------------------------
 
+    def remarks(self) -> list[str]:
+        """The owner's own."""
+        said = getattr(self._owner, "remarks", None)
+        return [] if said is None else list(said())
+
     def entries(self) -> Iterable[Entry]:
         """What opting out and taking the store back cost the owner in the run."""
         c, t = self.contract, self.timeline

@@ -17,7 +17,7 @@ import numpy as np
 from ..dispatch import Call, Plan, Record, View
 from ..errors import InputError
 from ..flows import Store
-from ..forecast.forecaster import Forecaster, issued
+from ..forecast.forecaster import Forecaster
 from ..forecast.similar_day import SimilarDay
 from ..timeline import Kw
 from .guard import Guard
@@ -25,6 +25,7 @@ from .horizon import RollingHorizon, _Lane
 from .obliged_kernel import closed_loop, cost_ahead, decide_promised, duty_of, rule_ahead, scenarios_ahead
 from .policy import Setting
 from .promises import Pay, Promises, pay_of, short_view
+from .standing import Standing
 from .stores import offered
 from .twin import Twin
 
@@ -173,6 +174,7 @@ class AnsweringHorizon(RollingHorizon):
         self._steps = min(max(2, round(self.ahead_h / self.timeline.step_h)), self.timeline.n)
         self._streams = list(setting.streams)
         self._promises: Promises | None = None
+        self._standing: Standing | None = None
         self._running: list[Candidate] = []
         self._capped, self._nothing = False, np.zeros(self.timeline.n)
         self.decisions: list[Decision] = []
@@ -183,9 +185,7 @@ class AnsweringHorizon(RollingHorizon):
 
     def _run(self, without_kw: Kw, base_kw: Kw, store: Store, guard: Guard) -> tuple[Kw, Kw, int]:
         lane, limits = self._lane(), guard.stores[store.name]
-        lane.known.base[:] = base_kw
-        lane.known.issued[:, 0] = base_kw
-        lane.known.issued[:, 1:] = issued(self.forecaster, base_kw, self.timeline, self._steps)[:, :-1]
+        self._issue_all(lane, base_kw)
         found: tuple[Kw, Kw, int] = closed_loop(
             np.ascontiguousarray(without_kw),
             0.0 if store.aux_kw is None else float(store.aux_kw[0]),
@@ -220,6 +220,7 @@ class AnsweringHorizon(RollingHorizon):
         if store.name in self._setting.floor_kwh:
             floor = np.maximum(self._setting.floor_kwh[store.name] - self._public.low, 0.0)
         self._promises = Promises(duty_of(self.timeline.n), store, self.timeline.step_h, floor)
+        self._standing = Standing(self._streams, store, self._near, self._steps + self._public.per_day)
 
     # --- one interval ----------------------------------------------------------------------------
 
@@ -239,6 +240,7 @@ class AnsweringHorizon(RollingHorizon):
         self._look(lane, k, float(base[0]), late)
         energy = float(np.asarray(view.asset_state.get(store.name, 0.0), dtype=float).ravel()[0])
         asked = [c for c in view.calls if c.key not in view.answers and self._due(c, k)]
+        self._keep_ready(view, lane, energy)
         self._before(view, lane, energy, asked)
         awards = self._answer(view, lane, energy, asked) if asked else {}
         self._keep_events(view, lane)
@@ -247,12 +249,36 @@ class AnsweringHorizon(RollingHorizon):
         # A full call lies on the peak when awards are weighed; from then on the meter shows what is called.
         duty = self._promises.duty._replace(expose=self._nothing)
         wish = decide_promised(k, energy, self._public, lane.known, lane.room, duty)
+        if self._promises.ready and lane.room.told[4] >= 3:  # what stands ready does not go with awards
+            duty = self._promises.ready_alone(k, min(self._steps, self.timeline.n - k))
+            wish = decide_promised(k, energy, self._public, lane.known, lane.room, duty)
         return Plan(
             setpoints_kw={store.name: np.array([wish])},
             awards_kw=awards,
             accepted=tuple(key for key, kw in awards.items() if np.any(kw)),
             why=self._why(lane, k),
         )
+
+    def _keep_ready(self, view: View, lane: _Lane, energy: float) -> None:
+        """Lay the headroom that is to be kept ready, as far as it can be."""
+        p = self._promises
+        assert p is not None and self._standing is not None
+        self._standing.lay(view, p)
+        if p.ready:
+            m = min(self._steps, self.timeline.n - view.k)
+            here = slice(view.k, view.k + m)
+            load = lane.known.issued[view.k, :m] + p.duty.drift[here]
+            p.within_reach(view.k, m, energy - self._public.low, self._public.most_import[here] - load)
+            self._keep_events(view, lane)
+
+    def standing(self, k: int) -> list[tuple[Call, float]]:
+        """Headroom that is to be kept ready in interval k."""
+        ready = {} if self._promises is None else self._promises.ready
+        return [(c, float(kw[k])) for c, kw in ready.values()]
+
+    def remarks(self) -> list[str]:
+        """See RollingHorizon."""
+        return [*super().remarks(), *([] if self._standing is None else self._standing.sentences())]
 
     def _before(self, view: View, lane: _Lane, energy: float, asked: list[Call]) -> None:
         """What a policy does before it answers."""
@@ -279,7 +305,7 @@ class AnsweringHorizon(RollingHorizon):
             row = lane.known.issued[k, pay.span.start - k : pay.span.stop - k]
             level = row[: pay.span.stop - pay.span.start] + p.duty.drift[pay.span]
             if level.size == pay.span.stop - pay.span.start and np.isfinite(level).all():
-                p.event(pay.span, self._most_kw(one, level), pay.usd_per_kwh)
+                p.event(pay.span, self._most_kw(one, level), pay.usd_per_kwh, pay.call.stream)
 
     def _due(self, c: Call, k: int) -> bool:
         """An answer counts still, and the call lies within sight or cannot wait."""
@@ -342,22 +368,27 @@ class AnsweringHorizon(RollingHorizon):
         p, h, store = moment.promises, self.timeline.step_h, self._stores[0]
         out, k, m = Sums(), moment.k, moment.m
         rows = self._by_call([one for one in taken if one.pay is None], k, m)
-        for c, kw in rows:
-            p.award(c, k, kw)
+        self._lay_all(p, rows, k, 1.0)
         events = [*moment.running, *(one for one in taken if one.pay is not None)]
         called = sum(c.up_frac * float(kw.sum()) for c, kw in rows) * h
         earned = sum(one.usd for one in taken if one.pay is None)
         share, blind = 1.0 / len(moment.loads_kw), 0.0
         for load in moment.loads_kw:
-            p.clear(k, m)
-            for one in events:
-                assert one.pay is not None
-                here = slice(one.pay.span.start - k, one.pay.span.stop - k)
-                level = load[here] + p.duty.drift[one.pay.span]
-                p.event(one.pay.span, self._most_kw(one, level), one.pay.usd_per_kwh)
+            self._lay_events(p, events, load, k, m)
             usd, soft = cost_ahead(k, m, moment.energy_kwh, load, self._far, lane.known, lane.room, p.duty)
+            held = soft < 3
+            if not held and rows:  # on this day it is not held, and what was promised before it is
+                self._lay_all(p, rows, k, -1.0)
+                self._lay_events(p, events, load, k, m)
+                usd, soft = cost_ahead(
+                    k, m, moment.energy_kwh, load, self._far, lane.known, lane.room, p.duty
+                )
+            if soft == 3 and p.ready:  # what stands ready does not go with awards
+                ready = p.ready_alone(k, m)
+                usd, _ = cost_ahead(k, m, moment.energy_kwh, load, self._far, lane.known, lane.room, ready)
             if soft > 3:
                 out.retail_usd = inf
+                self._lay_all(p, [] if held else rows, k, 1.0)
                 break
             power = lane.room.best[:m].copy()
             laid_kw = lane.room.load[:m].copy()
@@ -370,7 +401,7 @@ class AnsweringHorizon(RollingHorizon):
             net = laid_kw - (p.duty.expose[k : k + m] if soft < 3 else 0.0) + power
             out.retail_usd += share * (usd - wear)
             out.wear_usd += share * (wear + called * store.wear_usd_per_kwh)
-            out.revenue_usd += share * (earned if soft < 3 else 0.0)  # what no walk can hold earns nothing
+            out.revenue_usd += share * (earned if held else 0.0)  # what no walk can hold earns nothing
             for pay in settled:
                 here = slice(pay.span.start - k, pay.span.stop - k)
                 got = pay.usd(net[here], out_kw[here])
@@ -381,9 +412,10 @@ class AnsweringHorizon(RollingHorizon):
                     np.maximum(power, 0.0) * p.ec * h - out_kw * h / p.ed - p.duty.drain[k : k + m] * h
                 )
                 out.reserve_usd -= share * self.reserve_usd_per_kwh_h * float(stored.sum()) * h
+            if not held:
+                self._lay_all(p, rows, k, 1.0)
         p.clear(k, m)
-        for c, kw in rows:
-            p.award(c, k, -kw)
+        self._lay_all(p, rows, k, -1.0)
         if moment.unsure and out.retail_usd < inf:
             if not taken and moment.base_usd is None:
                 moment.base_usd = (out.retail_usd + out.wear_usd, blind)
@@ -393,6 +425,20 @@ class AnsweringHorizon(RollingHorizon):
                 extra = (blind - moment.base_usd[1]) - (out.retail_usd + out.wear_usd - moment.base_usd[0])
                 out.retail_usd += max(0.0, extra)
         return out
+
+    def _lay_all(self, p: Promises, rows: list[tuple[Call, Kw]], k: int, sign: float) -> None:
+        """Lay awards on, or take them off."""
+        for c, kw in rows:
+            p.award(c, k, sign * kw)
+
+    def _lay_events(self, p: Promises, events: list[Candidate], load_kw: Kw, k: int, m: int) -> None:
+        """The caps of events on a load from k on."""
+        p.clear(k, m)
+        for one in events:
+            assert one.pay is not None
+            here = slice(one.pay.span.start - k, one.pay.span.stop - k)
+            level = load_kw[here] + p.duty.drift[one.pay.span]
+            p.event(one.pay.span, self._most_kw(one, level), one.pay.usd_per_kwh, one.call.stream)
 
     def _worth(self, lane: _Lane, moment: Moment, taken: list[Candidate], due: list[Pay]) -> Sums:
         """`worth` with the events taken beside those that are due anyway."""

@@ -9,8 +9,10 @@ that goes out and in within an interval costs the store its losses:
     net(t) = plan + down - up,   loss(t) = min(in, out) (1 / eta_d - eta_c),   in = charge + down, out = discharge + up
 
 with up, down = award x mean share called. So the simulated store follows the balance that the plan assumed
-(stack/offers.py). Records under `extra`: the held kW by claim 'owner/name', 'owner/name awarded', 'stream/accepted' and
-'stream/promised' of events, 'asset/called up' and 'asset/called down' [kW].
+(stack/offers.py). Claims that may share are held by the same kW (sharing.py). Headroom that a policy keeps ready comes
+before awards. Records under `extra`: the held kW by claim 'owner/name', 'owner/name awarded' of awards, 'owner/name
+asked' of what is kept ready, 'stream/accepted' and 'stream/promised' of events, 'asset/called up' and 'asset/called
+down' [kW].
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from ..dispatch import Call, Plan, View, World
 from ..errors import InputError
 from ..timeline import Kw, Timeline
 from .guard import Guard, StoreLimits
+from .sharing import Families, Side
 from .twin import Twin
 
 
@@ -54,6 +57,8 @@ class Desk:
         self.calls, self.timeline = list(calls), timeline
         self.answers: dict[str, Kw] = {}
         self.short = 0  # intervals in which an award could not be held in full
+        self.unready = 0  # intervals in which headroom to be kept ready was not there in full
+        self.families = Families()
         self._next = 0
         self._open: list[Call] = []
         self._said: dict[str, int] = {}
@@ -63,6 +68,8 @@ class Desk:
         self._taken = {c.stream: np.zeros(n) for c in self.calls if not c.claim}
         self._promised = {name: np.zeros(n) for name in self._taken}
         self._moved: dict[str, Kw] = {}
+        self._ready: dict[str, Kw] = {}
+        self._asked: dict[str, Kw] = {}
         self._claims: dict[str, Call] = {c.claim: c for c in self.calls if c.claim}
 
     def public(self, k: int) -> tuple[Call, ...]:
@@ -109,31 +116,65 @@ class Desk:
 
     # --- awards ----------------------------------------------------------------------------------
 
-    def hold(self, k: int, twin: Twin, guard: Guard, planned_kw: Mapping[str, Any]) -> dict[str, Any] | None:
+    def hold(
+        self,
+        k: int,
+        twin: Twin,
+        guard: Guard,
+        planned_kw: Mapping[str, Any],
+        standing: Iterable[tuple[Call, float]] = (),
+    ) -> dict[str, Any] | None:
         """Setpoints with the mean call of the awards that can be held in interval k, None where nothing is called.
-        planned_kw: guarded setpoints.
+        planned_kw: guarded setpoints. standing: headroom that is kept ready, with its kW; it comes before awards, and
+        nothing of it is called.
 
         The store's losses of going to and fro are taken from its state here.
         """
-        out, moved = dict(planned_kw), False
+        out = dict(planned_kw)
         rooms: dict[str, _Room] = {}
+        site = _Site.of(k, twin, guard, out)
+        for c, kw in standing:
+            n = self.timeline.n
+            held = self._hold(c, kw, k, twin, guard, out, rooms, site) if kw > 0 else 0.0
+            self._ready.setdefault(c.claim, np.zeros(n))[k] = held
+            self._asked.setdefault(c.claim, np.zeros(n))[k] = kw
+            self.unready += held < kw - 1e-3
         for name, awarded in self._awarded.items():
             kw = float(awarded[k])
             if kw <= 0:
                 continue
-            c = self._claims[name]
-            held = 0.0
-            for asset in c.assets:
-                if asset not in guard.stores:
-                    continue
-                if asset not in rooms:
-                    rooms[asset] = _Room.of(asset, k, twin, guard, out)
-                part = rooms[asset].take(c, kw - held)
-                held += part
-                if held >= kw - 1e-9:
-                    break
+            held = self._hold(self._claims[name], kw, k, twin, guard, out, rooms, site)
             self._held[name][k] = held
             self.short += held < kw - 1e-6
+        return self._moving(k, twin, out, rooms)
+
+    def _hold(
+        self,
+        c: Call,
+        kw: float,
+        k: int,
+        twin: Twin,
+        guard: Guard,
+        planned_kw: Mapping[str, Any],
+        rooms: dict[str, _Room],
+        site: _Site,
+    ) -> float:
+        """What its stores can hold of kw, one after the other."""
+        held, family = 0.0, self.families.of(c)
+        for asset in c.assets:
+            if asset not in guard.stores:
+                continue
+            if asset not in rooms:
+                rooms[asset] = _Room.of(asset, k, twin, guard, planned_kw)
+            held += rooms[asset].take(c, family, kw - held, site)
+            if held >= kw - 1e-9:
+                break
+        return held
+
+    def _moving(
+        self, k: int, twin: Twin, out: dict[str, Any], rooms: Mapping[str, _Room]
+    ) -> dict[str, Any] | None:
+        moved = False
         for asset, room in rooms.items():
             if not (room.up_kw or room.down_kw):
                 continue
@@ -149,6 +190,8 @@ class Desk:
         return {
             **self._held,
             **{f"{name} awarded": kw for name, kw in self._awarded.items()},
+            **self._ready,
+            **{f"{name} asked": kw for name, kw in self._asked.items()},
             **{f"{name}/accepted": on for name, on in self._taken.items()},
             **{f"{name}/promised": kw for name, kw in self._promised.items()},
             **self._moved,
@@ -156,14 +199,29 @@ class Desk:
 
     def sentences(self) -> list[str]:
         """What became of the calls, for a person."""
-        if not self.calls:
-            return []
         events = [c for c in self.calls if not c.claim]
         taken = sum(bool(self.answers.get(c.key, np.zeros(1)).any()) for c in events)
         out = [f"{taken} of {len(events)} calls were accepted"] if events else []
         if self.short:
             out.append(f"awards could not be held in full in {self.short:,} intervals, and earned less there")
+        if self.unready:
+            out.append(f"headroom to be kept ready was not there in full in {self.unready:,} intervals")
         return out
+
+
+class _Site:
+    """What the interconnection still lets a full call move, in one interval."""
+
+    def __init__(self, up_kw: float, down_kw: float, step_h: float) -> None:
+        self.up, self.down = Side(up_kw, step_h), Side(down_kw, step_h)
+
+    @classmethod
+    def of(cls, k: int, twin: Twin, guard: Guard, planned_kw: Mapping[str, Any]) -> _Site:
+        """The room beside guarded setpoints."""
+        moves = sum(_one(w) for other, w in planned_kw.items() if other not in guard.given)
+        net = float(twin.base_kw[0, k]) + moves
+        up, down = net + float(guard.export_limit_kw[k]), float(guard.import_limit_kw[k]) - net
+        return cls(max(0.0, up), max(0.0, down), guard.step_h)
 
 
 class _Room:
@@ -172,50 +230,35 @@ class _Room:
     def __init__(self, s: StoreLimits, energy: float, planned: float, step_h: float, low_kwh: float) -> None:
         self.s, self.h, self.planned, self.energy, self.low = s, step_h, planned, energy, low_kwh
         self.up_kw = self.down_kw = 0.0
-        self.power_up = self.power_down = self.site_up = self.site_down = 0.0
-        self.energy_up = self.energy_down = 0.0
+        self.up, self.down = Side(0.0, step_h, 0.0), Side(0.0, step_h, 0.0)
 
     @classmethod
     def of(cls, name: str, k: int, twin: Twin, guard: Guard, planned_kw: Mapping[str, Any]) -> _Room:
         """The room beside guarded setpoints."""
         s, h = guard.stores[name], guard.step_h
-        energy = float(twin.state[name][0])
-        p = float(np.ravel(np.asarray(planned_kw.get(name, 0.0), dtype=float))[0])
+        energy, p = float(twin.state[name][0]), _one(planned_kw.get(name, 0.0))
         room = cls(s, energy, p, h, float(s.floor_kwh[k + 1]))
-        moves = sum(
-            float(np.ravel(np.asarray(w, dtype=float))[0])
-            for other, w in planned_kw.items()
-            if other not in guard.given
-        )
-        net = float(twin.base_kw[0, k]) + moves
         after = energy + (p * s.charge_efficiency_frac if p > 0 else p / s.discharge_efficiency_frac) * h
-        room.power_up, room.power_down = float(s.discharge_kw[k]) + p, float(s.charge_kw[k]) - p
-        room.site_up = max(0.0, net + float(guard.export_limit_kw[k]))
-        room.site_down = max(0.0, float(guard.import_limit_kw[k]) - net)
-        room.energy_up = max(0.0, min(energy, after) - room.low) * s.discharge_efficiency_frac
-        room.energy_down = max(0.0, float(s.high_kwh[k + 1]) - max(energy, after)) / s.charge_efficiency_frac
+        up_kwh = max(0.0, min(energy, after) - room.low) * s.discharge_efficiency_frac
+        down_kwh = max(0.0, float(s.high_kwh[k + 1]) - max(energy, after)) / s.charge_efficiency_frac
+        room.up = Side(float(s.discharge_kw[k]) + p, h, up_kwh)
+        room.down = Side(float(s.charge_kw[k]) - p, h, down_kwh)
         return room
 
-    def take(self, c: Call, kw: float) -> float:
+    def take(self, c: Call, family: int, kw: float, site: _Site) -> float:
         """Hold as much of kw as there is room for; the mean call of it is noted."""
         most = kw
-        if c.direction != "down":
-            lasting = max(c.sustain_h, c.up_frac * self.h)
-            most = min(most, self.power_up, self.site_up)
-            most = min(most, self.energy_up / lasting) if lasting > 0 else most
-        if c.direction != "up":
-            lasting = max(c.sustain_h, c.down_frac * self.h)
-            most = min(most, self.power_down, self.site_down)
-            most = min(most, self.energy_down / lasting) if lasting > 0 else most
+        sides = [(self.up, site.up, c.up_frac)] if c.direction != "down" else []
+        sides += [(self.down, site.down, c.down_frac)] if c.direction != "up" else []
+        for mine, meter, frac in sides:
+            most = min(most, mine.most_kw(family, c.claim, c.sustain_h, frac))
+            most = min(most, meter.most_kw(family, c.claim, 0.0, frac))
         held = max(0.0, most)
-        if c.direction != "down":
-            self.power_up, self.site_up = self.power_up - held, self.site_up - held
-            self.energy_up -= held * max(c.sustain_h, c.up_frac * self.h)
-            self.up_kw += held * c.up_frac
-        if c.direction != "up":
-            self.power_down, self.site_down = self.power_down - held, self.site_down - held
-            self.energy_down -= held * max(c.sustain_h, c.down_frac * self.h)
-            self.down_kw += held * c.down_frac
+        for mine, meter, frac in sides:
+            mine.take(family, c.claim, held, c.sustain_h, frac)
+            meter.take(family, c.claim, held, 0.0, frac)
+        self.up_kw += held * c.up_frac * (c.direction != "down")
+        self.down_kw += held * c.down_frac * (c.direction != "up")
         return held
 
     def loss_kwh(self) -> float:
@@ -224,3 +267,8 @@ class _Room:
         s = self.s
         lost = min(into, out) * (1 / s.discharge_efficiency_frac - s.charge_efficiency_frac) * self.h
         return min(lost, max(0.0, self.energy - self.low))
+
+
+def _one(kw: Any) -> float:
+    """The one lane of a setpoint."""
+    return float(np.ravel(np.asarray(kw, dtype=float))[0])

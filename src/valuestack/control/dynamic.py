@@ -30,13 +30,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..dispatch import Plan, View
+from ..dispatch import Call, Plan, View
 from ..forecast.forecaster import Forecaster
 from ..forecast.similar_day import SimilarDay
 from .horizon import RollingHorizon
 from .policy import Setting
 
 if TYPE_CHECKING:
+    from .all_layers import AllLayersHorizon
     from .answering import Decision
 
 
@@ -77,7 +78,7 @@ class Dynamic(RollingHorizon):
             replan_frac=replan_frac,
         )
         self._options = dict(layers or {})
-        self._all: RollingHorizon | None = None
+        self._all: AllLayersHorizon | None = None
 
     def prepare(self, setting: Setting) -> None:
         """See Policy."""
@@ -101,6 +102,14 @@ class Dynamic(RollingHorizon):
     def decide(self, view: View) -> Plan:
         """See RollingHorizon; over all layers where there are any beyond the tariff."""
         return super().decide(view) if self._all is None else self._all.decide(view)
+
+    def remarks(self) -> list[str]:
+        """See RollingHorizon."""
+        return super().remarks() if self._all is None else self._all.remarks()
+
+    def standing(self, k: int) -> list[tuple[Call, float]]:
+        """See AnsweringHorizon."""
+        return [] if self._all is None else self._all.standing(k)
 
     @property
     def decisions(self) -> list[Decision]:

@@ -16,7 +16,8 @@ import numpy as np
 from ..dispatch import Plan, Record, View
 from ..errors import InputError
 from ..flows import Store
-from ..forecast.forecaster import Forecaster, Issuer, issued, issuer
+from ..forecast.forecaster import Forecaster
+from ..forecast.usable import LOAD_INSTEAD, Usable, sentence, usable_rows
 from ..terms import Payment
 from ..timeline import Kw, Timeline
 from .arbitrage import energy_price_usd_per_kwh
@@ -29,11 +30,13 @@ from .twin import Twin
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """One lane: what it knows, room to think, and its forecaster at work."""
+    """One lane: what it knows, room to think, and its forecaster at work. blind: the forecast of this interval could
+    not be used."""
 
     known: Any
     room: Any
-    forecasts: Issuer
+    forecasts: Usable
+    blind: bool = False
 
 
 class RollingHorizon:
@@ -82,6 +85,7 @@ class RollingHorizon:
         self._assets = setting.assets
         self._steps = min(max(2, round(self.horizon_h / self.timeline.step_h)), self.timeline.n)
         self._lanes: list[_Lane] = []
+        self._mended: list[tuple[int, int]] = []  # answers mended and since when, by lane of a compiled run
         self._stores: list[Store] = []
         self._public: Any = None
 
@@ -119,16 +123,17 @@ class RollingHorizon:
 
     def _look(self, lane: _Lane, k: int, base_kw: float, late: bool) -> None:
         """Take what is metered and lay the forecast behind it."""
-        known = lane.known
+        known, mended = lane.known, lane.forecasts.mended
         if late:
             if k > 0:
                 known.base[k - 1] = base_kw
             known.issued[k] = lane.forecasts.issue(known.base[:k])[: self._steps]
             known.base[k] = known.issued[k, 0]
-            return
-        known.base[k] = base_kw
-        known.issued[k, 0] = base_kw
-        known.issued[k, 1:] = lane.forecasts.issue(known.base[: k + 1])[: self._steps - 1]
+        else:
+            known.base[k] = base_kw
+            known.issued[k, 0] = base_kw
+            known.issued[k, 1:] = lane.forecasts.issue(known.base[: k + 1])[: self._steps - 1]
+        lane.blind = lane.forecasts.mended > mended
 
     def _lane(self) -> _Lane:
         from .dynamic_kernel import Known, room_of
@@ -144,7 +149,7 @@ class RollingHorizon:
             since=np.full(1, -1, dtype=np.int64),
         )
         room = room_of(self._steps, families, count, self.scenarios)
-        return _Lane(known, room, issuer(self.forecaster, self.timeline, self._steps))
+        return _Lane(known, room, Usable(self.forecaster, self.timeline, self._steps))
 
     def _make_public(self, s: Store) -> Any:
         from .dynamic_kernel import Public
@@ -198,6 +203,8 @@ class RollingHorizon:
             f"forecast, within {max(told[2] - told[3], 0.0):.2g} USD; a reserve for {self.cover_frac:.0%} of "
             f"{self.scenarios} days alike"
         ]
+        if lane.blind:
+            out.append(f"the {self.forecaster.kind} forecast could not be used; {LOAD_INSTEAD} stood in")
         held = [known.peak[w] for w in open_now if w >= 0]
         if held:
             planned = max(known.planned[w] for w in open_now if w >= 0)
@@ -225,13 +232,29 @@ class RollingHorizon:
         guard.watch_run(store.name, np.concatenate((twin.start_kwh(store.name), stored), axis=1))
         return twin.carried_out(asset.name, power, stored)
 
+    def _issue_all(self, lane: _Lane, base_kw: Kw) -> None:
+        """What is metered, and every forecast as it would have been issued."""
+        lane.known.base[:] = base_kw
+        lane.known.issued[:, 0] = base_kw
+        rows, *mended = usable_rows(self.forecaster, base_kw, self.timeline, self._steps)
+        lane.known.issued[:, 1:] = rows[:, :-1]
+        self._mended.append((mended[0], mended[1]))
+
+    def remarks(self) -> list[str]:
+        """What was amiss in the run, for a person."""
+        found = [*self._mended, *((lane.forecasts.mended, lane.forecasts.since) for lane in self._lanes)]
+        times, since = sum(n for n, _ in found), min((at for n, at in found if n), default=0)
+        if not times:
+            return []
+        return [
+            sentence(f"the {self.forecaster.kind} forecast", times, self.timeline.when(since), LOAD_INSTEAD)
+        ]
+
     def _run(self, without_kw: Kw, base_kw: Kw, store: Store, guard: Guard) -> tuple[Kw, Kw, int]:
         from .dynamic_kernel import closed_loop
 
         lane, limits = self._lane(), guard.stores[store.name]
-        lane.known.base[:] = base_kw
-        lane.known.issued[:, 0] = base_kw
-        lane.known.issued[:, 1:] = issued(self.forecaster, base_kw, self.timeline, self._steps)[:, :-1]
+        self._issue_all(lane, base_kw)
         found: tuple[Kw, Kw, int] = closed_loop(
             np.ascontiguousarray(without_kw),
             0.0 if store.aux_kw is None else float(store.aux_kw[0]),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
-from ..dispatch import Belief, Plan, Record, View, World
+from ..dispatch import Belief, Call, Plan, Record, View, World
 from ..errors import InputError
 from ..site.site import Setpoints
 from ..terms import Term
@@ -43,9 +43,9 @@ def run(
     terms: what the streams ask, over the whole timeline. reserve_kwh: (n + 1,) floor by store that
     overrides every plan. telemetry: see Twin. compiled: use the policy's own kernel of this loop where it offers
     one for these shapes; the kernel is proven equal to the loop. progress: called with the share done. notes:
-    what the guard did is appended in words. streams: reasons beyond the tariff, whose calls a policy with `answers`
-    sees and answers; what becomes of them stands in the record (see calls.py). setpoints: how often the plant may be
-    told something new (see changes.py). Errors: InputError for several lanes
+    what the guard did, and what could not be used, is appended in words. streams: reasons beyond the tariff, whose
+    calls a policy with `answers` sees and answers; what becomes of them stands in the record (see calls.py).
+    setpoints: how often the plant may be told something new (see changes.py). Errors: InputError for several lanes
     where calls are answered.
     """
     answers = bool(streams) and bool(getattr(policy, "answers", False))
@@ -93,12 +93,19 @@ def run(
         )
     if damper is not None:
         record = replace(record, extra={**record.extra, **damper.extra()})
-    if calls:  # who cannot answer refuses
-        record = replace(record, extra={**record.extra, **desk.extra()})
+    if told := desk.extra():  # who cannot answer refuses
+        record = replace(record, extra={**record.extra, **told})
     if progress is not None:
         progress(1.0)
     if notes is not None:
-        notes += [*guard.sentences(world.timeline.when), *said, *desk.sentences()]
+        remarks: Callable[[], list[str]] = getattr(policy, "remarks", list)
+        notes += [
+            *guard.sentences(world.timeline.when),
+            *said,
+            *desk.sentences(),
+            *twin.sentences(),
+            *remarks(),
+        ]
     return record
 
 
@@ -155,13 +162,14 @@ def _answering(
     """Interval by interval with calls: the plan passes the guard, then awards are held beside it as far as there is
     room, and what they call passes the guard again."""
     n, names = twin.timeline.n, [o.name for o in twin.stores]
+    standing: Callable[[int], list[tuple[Call, float]]] | None = getattr(policy, "standing", None)
     for k in range(n):
         view = desk.show(twin.read())
         plan = policy.decide(view)
         _narrow(guard, policy, view)
         desk.take(k, plan)
         allowed = _guarded(twin, guard, damper, plan)
-        called = desk.hold(k, twin, guard, allowed)
+        called = desk.hold(k, twin, guard, allowed, () if standing is None else standing(k))
         if called is not None:
             energy = {name: twin.state[name] for name in names}
             allowed = guard.project(k, twin.base_kw[:, k], energy, called)

@@ -76,6 +76,7 @@ def duty_of(n: int) -> Duty:
     )
 
 
+_OVER_KW = 1e-6
 STALL = 4  # walks without a better one after which the best so far is taken: mostly the optimum long before cuts say so
 
 
@@ -111,6 +112,8 @@ def _walked(
             room.most_out[j] = max(p.most_export[t], -room.load[j], 0.0)
     for j in range(m):
         t = k + j
+        if soft < 3 and (d.up[t] > p.power + _OVER_KW or d.down[t] > p.charge + _OVER_KW):
+            return False  # more promised than the store can give or take
         room.buy[j] = p.buy[t] + d.pay[t] + p.tilt * j
         room.sell[j] = min(p.sell[t] + d.pay[t], room.buy[j])
         if d.most[t] < _FAR:
@@ -240,6 +243,7 @@ def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Ro
         events = events or d.most[k + j] < _FAR
     found = _scenarios(p, known, room, k, m) if (count or events) and p.scenarios else 0
     room.told[0] = 0.0
+    room.told[4] = 0.0  # how soft the walk had to be
     done = False
     if found:
         for j in range(m):
@@ -253,6 +257,7 @@ def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Ro
     for soft in range(1, 4):
         if not done:
             done = _walked(k, m, p, known, room, d, count, start, soft)
+            room.told[4] = soft
     _remember(p, known, room, k, m, count, done)
     return float(room.best[0]) if done else 0.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from ..forecast.similar_day import SimilarDay
 from ..terms import Block, Claim, HoursUse, Payment, Term
 from ..timeline import Kw, Timeline
 from .obliged_kernel import Duty, duty_of
+from .sharing import Families
 
 
 class Unannounced:
@@ -47,53 +48,192 @@ def belief_of(world: World, streams: Sequence[Any], given: dict[str, Forecaster]
 # --- what a promise asks of the store --------------------------------------------------------------------
 
 
+SLACK_KWH = 1e-6  # by which a walk may miss what charging can just bring
+NOTHING = (1 << 40, -1)  # a range without a boundary
+
+
 class Promises:
     """The Duty of one store, with promises laid on and taken off. floor_kwh: (n + 1,) what a reserve keeps above the
-    store's least; promises stand above it."""
+    store's least; promises stand above it.
+
+    Claims that may share count as the largest of them (sharing.py). Headroom that is kept ready (`stand`) yields where
+    it cannot be: below it, the store is asked for what charging brings (`within_reach`), and the event for which it was
+    kept uses it up, from whose end on it is built up again.
+    """
 
     def __init__(self, duty: Duty, store: Store, step_h: float, floor_kwh: Kw | None = None) -> None:
         self.duty, self.h = duty, step_h
-        self._floor = np.zeros(duty.need.size) if floor_kwh is None else floor_kwh
-        duty.need[:] = self._floor
+        self.floor_kwh = np.zeros(duty.need.size) if floor_kwh is None else floor_kwh
+        duty.need[:] = self.floor_kwh
         self.ec, self.ed = store.charge_efficiency_frac, store.discharge_efficiency_frac
-        self._need, self._spare = np.zeros(duty.up.size), np.zeros(duty.up.size)
+        self._charge_kw = float(np.max(store.charge_max_kw))
+        n = duty.up.size
+        self._need, self._spare = np.zeros(n), np.zeros(n)
+        self.families = Families()
+        self._held: dict[int, dict[str, tuple[Call, Kw]]] = {}
+        self.ready: dict[str, tuple[Call, Kw]] = {}
+        self._bare = np.zeros(n)  # need of awards alone
+        self._reach = np.full(n + 1, np.inf)  # most that can be in store
+        self._gain = np.full(n, self._charge_kw * self.ec * step_h)  # most that an interval brings
+        self._eased = NOTHING  # boundaries at which an event eased the need
+        self._end = n  # of the horizon
 
     def award(self, c: Call, first: int, kw: Kw) -> None:
         """Lay an award of kw (m,) from interval `first` on; kw below zero takes it off."""
         d, at = self.duty, slice(first, first + kw.size)
         if c.direction != "down":
-            d.up[at] += kw
             d.drift[at] -= c.up_frac * kw
             d.called[at] -= c.up_frac * kw
             d.drain[at] += c.up_frac * kw / self.ed
-            self._need[at] += c.sustain_h * kw / self.ed
         if c.direction != "up":
-            d.down[at] += kw
             d.drift[at] += c.down_frac * kw
             d.called[at] += c.down_frac * kw
             d.drain[at] -= c.down_frac * kw * self.ec
             d.expose[at] += c.exposure_frac * kw
-            self._spare[at] += c.sustain_h * kw * self.ec
-        for rows, out in ((self._need, d.need), (self._spare, d.spare)):
-            padded = np.concatenate(([0.0], rows, [0.0]))[
-                first : first + kw.size + 2
-            ]  # interval first - 1 to the next
-            out[first : first + kw.size + 1] = np.maximum(padded[:-1], padded[1:])
+        self._hold(c, at, kw)
+        self._lay_kwh(first, first + kw.size)
 
-    def event(self, span: slice, most_kw: Kw, fine_usd_per_kwh: float) -> None:
-        """Cap the net load of an event; the lowest cap holds."""
+    def stand(self, c: Call, first: int, kw: Kw) -> None:
+        """Keep kw (m,) ready from interval `first` on, in place of what was kept there: room and energy, no call."""
+        n = self.duty.up.size
+        if c.claim not in self.ready:
+            self.ready[c.claim] = c, np.zeros(n)
+            self._lay_bare(slice(0, n))
+        row = self.ready[c.claim][1]
+        self._hold(c, slice(first, first + kw.size), kw - row[first : first + kw.size])
+        row[first : first + kw.size] = kw
+        self._lay_kwh(first, first + kw.size)
+
+    def _hold(self, c: Call, at: slice, kw: Kw) -> None:
+        """Power and energy of so much more; of a family that of its largest."""
+        d, group = self.duty, self._held.setdefault(self.families.of(c), {})
+        row = group.setdefault(c.claim, (c, np.zeros(d.up.size)))[1]
+        if len(group) == 1:
+            row[at] += kw
+            if c.direction != "down":
+                d.up[at] += kw
+                self._need[at] += c.sustain_h * kw / self.ed
+            if c.direction != "up":
+                d.down[at] += kw
+                self._spare[at] += c.sustain_h * kw * self.ec
+        else:
+            before = self._largest(group, "down", at), self._largest(group, "up", at)
+            row[at] += kw
+            after = self._largest(group, "down", at), self._largest(group, "up", at)
+            d.up[at] += after[0][0] - before[0][0]
+            d.down[at] += after[1][0] - before[1][0]
+            self._need[at] += (after[0][1] - before[0][1]) / self.ed
+            self._spare[at] += (after[1][1] - before[1][1]) * self.ec
+        if self.ready:
+            self._lay_bare(at)
+
+    def _largest(
+        self, group: Mapping[str, tuple[Call, Kw]], without: str, at: slice, awards: bool = False
+    ) -> tuple[Kw, Kw]:
+        """The largest kW and kWh of a family's members in one direction. awards: of those that are not kept ready."""
+        kw = np.zeros(at.stop - at.start)
+        kwh = np.zeros(at.stop - at.start)
+        for c, row in group.values():
+            if c.direction != without and not (awards and c.claim in self.ready):
+                kw = np.maximum(kw, row[at])
+                kwh = np.maximum(kwh, c.sustain_h * row[at])
+        return kw, kwh
+
+    def _lay_bare(self, at: slice) -> None:
+        """The need of awards alone."""
+        self._bare[at] = 0.0
+        for group in self._held.values():
+            self._bare[at] += self._largest(group, "down", at, awards=True)[1] / self.ed
+
+    def _lay_kwh(self, first: int, until: int) -> None:
+        """Energy at the boundaries of intervals, from that of the intervals on both sides."""
+        at = slice(first, until + 1)
+        self.duty.spare[at] = _both_sides(self._spare, first, until)
+        self.duty.need[at] = self.floor_kwh[at] + _both_sides(self._need, first, until)
+        if self.ready:
+            self._yield(first, until, self._reach[at])
+
+    def _yield(self, first: int, until: int, reach_kwh: Kw) -> None:
+        """Ask for no more than can be there, but what awards ask."""
+        at = slice(first, until + 1)
+        bare = self.floor_kwh[at] + _both_sides(self._bare, first, until)
+        self.duty.need[at] = np.maximum(
+            np.minimum(self.duty.need[at], reach_kwh), np.minimum(bare, self.duty.need[at])
+        )
+
+    def within_reach(self, k: int, m: int, stored_kwh: float, most_in_kw: Kw) -> None:
+        """Where headroom is kept ready, ask for no more than can be in store over m intervals from k on, where
+        stored_kwh above the least are there now. most_in_kw: (m,) what may be drawn."""
+        if not self.ready:
+            return
+        at, d = slice(k, k + m), self.duty
+        self._gain[at] = (
+            np.clip(most_in_kw, 0.0, np.maximum(self._charge_kw - d.down[at], 0.0)) * self.ec * self.h
+        )
+        self._reach[k : k + m + 1] = (
+            stored_kwh + np.concatenate(([0.0], np.cumsum(self._gain[at]))) - SLACK_KWH
+        )
+        self._lay_kwh(k, k + m)
+
+    def event(self, span: slice, most_kw: Kw, fine_usd_per_kwh: float, stream: str = "") -> None:
+        """Cap the net load of an event; the lowest cap holds. stream: whose event; what it kept ready is used up."""
         d = self.duty
         d.most[span] = np.minimum(d.most[span], most_kw)
         d.fine[span] = np.maximum(d.fine[span], fine_usd_per_kwh)
+        if any(c.stream == stream for c, _ in self.ready.values()):
+            until = max(self._end, span.stop)
+            brought = np.cumsum(self._gain[span.stop : until])
+            again = np.concatenate((np.zeros(span.stop - span.start), brought)) - SLACK_KWH
+            self._yield(span.start + 1, until, again)
+            self._eased = min(self._eased[0], span.start + 1), max(self._eased[1], until)
 
     def clear(self, k: int, m: int) -> None:
         """No caps of events in m intervals from k on."""
         self.duty.most[k : k + m + 1], self.duty.fine[k : k + m + 1] = np.inf, 0.0
+        first, until = self._eased
+        if first <= until:
+            self._lay_kwh(first, until)
+            self._eased = NOTHING
+
+    def ready_alone(self, k: int, m: int) -> Duty:
+        """The duty of m intervals from k on with what is kept ready, and without any award."""
+        d, at, n = self.duty, slice(k, k + m), self.duty.up.size
+        groups: dict[int, dict[str, tuple[Call, Kw]]] = {}
+        for key, held in self.ready.items():
+            groups.setdefault(self.families.of(held[0]), {})[key] = held
+        kw, kwh = np.zeros((2, n)), np.zeros((2, n))
+        for group in groups.values():
+            for i, without in enumerate(("down", "up")):
+                largest = self._largest(group, without, at)
+                kw[i, at] += largest[0]
+                kwh[i, at] += largest[1]
+        need, spare = d.need.copy(), d.spare.copy()
+        here, floor = slice(k, k + m + 1), self.floor_kwh[k : k + m + 1]
+        need[here] = np.minimum(
+            floor + _both_sides(kwh[0] / self.ed, k, k + m), np.maximum(d.need[here], floor)
+        )
+        spare[here] = _both_sides(kwh[1] * self.ec, k, k + m)
+        nothing = np.zeros(n)
+        return d._replace(
+            up=kw[0], down=kw[1], need=need, spare=spare, drift=d.drift - d.called, called=nothing, drain=nothing,
+            expose=nothing,
+        )  # fmt: skip
 
     def part(self, k: int, m: int) -> Part:
         """A copy of what is promised from k on, over m intervals."""
         rows = tuple(r[k : k + m + (r.size > self.duty.up.size)].copy() for r in self.duty)
-        return Part(self, k, rows, self._need[k : k + m].copy(), self._spare[k : k + m].copy())
+        more = tuple(r[k : k + m].copy() for r in (self._need, self._spare, self._bare, self._gain))
+        held = {
+            f: {key: (c, row[k : k + m].copy()) for key, (c, row) in group.items()}
+            for f, group in self._held.items()
+        }
+        return Part(self, k, rows, more, self._reach[k : k + m + 1].copy(), held)
+
+
+def _both_sides(rows: Kw, first: int, until: int) -> Kw:
+    """The greater of the intervals before and after each boundary from `first` to `until`, (until - first + 1,)."""
+    padded = np.concatenate(([rows[first - 1] if first else 0.0], rows[first : until + 1], [0.0]))
+    return np.asarray(np.maximum(padded[: until - first + 1], padded[1 : until - first + 2]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,19 +243,32 @@ class Part:
     of: Promises
     k: int
     rows: tuple[Kw, ...]
-    need_kwh: Kw
-    spare_kwh: Kw
+    more_kwh: tuple[Kw, ...]
+    reach_kwh: Kw
+    held: Mapping[int, Mapping[str, tuple[Call, Kw]]]
 
     def whole(self) -> Promises:
         """Promises over the timeline again, nothing beyond the horizon."""
-        out = copy(self.of)
-        out.duty = duty_of(self.of.duty.up.size)
-        out.duty.need[:] = self.of._floor
+        out, n = copy(self.of), self.of.duty.up.size
+        out.duty = duty_of(n)
+        out.duty.need[:] = self.of.floor_kwh
         for row, saved in zip(out.duty, self.rows):
             row[self.k : self.k + saved.size] = saved
-        out._need, out._spare = np.zeros_like(self.of._need), np.zeros_like(self.of._spare)
-        out._need[self.k : self.k + self.need_kwh.size] = self.need_kwh
-        out._spare[self.k : self.k + self.spare_kwh.size] = self.spare_kwh
+
+        def again(saved: Kw, fill: float = 0.0, size: int = n) -> Kw:
+            row = np.full(size, fill)
+            row[self.k : self.k + saved.size] = saved
+            return row
+
+        out._need, out._spare, out._bare, out._gain = (again(saved) for saved in self.more_kwh)
+        out._reach = again(self.reach_kwh, np.inf, n + 1)
+        out._held = {
+            f: {key: (c, again(kw)) for key, (c, kw) in group.items()} for f, group in self.held.items()
+        }
+        out.ready = {
+            key: one for group in out._held.values() for key, one in group.items() if key in self.of.ready
+        }
+        out._eased = NOTHING
         return out
 
 

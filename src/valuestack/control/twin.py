@@ -10,6 +10,7 @@ import numpy as np
 from ..dispatch import Belief, Record, View, World
 from ..errors import DataError
 from ..flows import Given, Store
+from ..forecast.usable import SERIES_INSTEAD, SoundBelief, sentence
 from ..timeline import Kw
 
 
@@ -77,11 +78,19 @@ class Twin:
         self._stored = {o.name: np.zeros((lanes, n)) for o in self.stores}
         self._stream_state = {s.name: s.initial_state() for s in self.streams}
         age = {} if telemetry else {"base_kw": float(self.timeline.step_s)}
-        self._view = View(
-            self.timeline, 0, n, belief or NoForecast(), self.state, self._stream_state, {}, None, age
-        )
+        self._belief = SoundBelief.of(belief or NoForecast())
+        self._view = View(self.timeline, 0, n, self._belief, self.state, self._stream_state, {}, None, age)
         self._record = self._as_record()
         self._view.record = self._record
+
+    def sentences(self) -> list[str]:
+        """What of the belief could not be used, for a person."""
+        if not isinstance(self._belief, SoundBelief):
+            return []
+        return [
+            sentence(f"the belief of {name}", times, self.timeline.when(since), SERIES_INSTEAD)
+            for name, (times, since) in self._belief.mended.items()
+        ]
 
     def _native_kvar(self) -> Kw | None:
         """Vars of the load and of what gives or draws them by itself, (lanes, n); None where nobody metered any."""

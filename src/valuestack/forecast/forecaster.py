@@ -6,7 +6,7 @@ moment; `rolling` answers for every moment of a series and must equal `predict` 
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +61,22 @@ class _Afresh:
         out = np.full(self.n, np.nan)
         m = min(self.n, self.timeline.n - past.size)
         if m > 0:
-            out[:m] = self.method.predict(past, self.timeline, m)
+            out[:m] = fitted(self.method.predict(past, self.timeline, m), m)
         return out
+
+
+def fitted(answer: Any, n: int) -> Kw:
+    """An answer as a row of n values: what is missing, or is no row of numbers, is NaN; what is beyond n is cut."""
+    try:
+        row = np.asarray(answer, dtype=float)
+    except (TypeError, ValueError):
+        row = np.zeros(0)
+    if row.ndim == 1 and row.size == n:
+        return row
+    out = np.full(n, np.nan)
+    if row.ndim == 1:
+        out[: min(n, row.size)] = row[:n]
+    return out
 
 
 def issuer(method: Forecaster, timeline: Timeline, n: int) -> Issuer:
@@ -82,7 +96,7 @@ def issued(method: Forecaster, values: Kw, timeline: Timeline, n: int) -> Kw:
         return np.asarray(own(values, timeline, n, first=1))
     work, out = issuer(method, timeline, n), np.empty((values.size, n))
     for k in range(values.size):
-        out[k] = work.issue(values[: k + 1])
+        out[k] = fitted(work.issue(values[: k + 1]), n)
     return out
 
 

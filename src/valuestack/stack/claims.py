@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError
 from ..flows import Custom, Store
 from ..solve.problem import Affine, Floats, Problem, filled
-from ..terms import Claim, Limit
+from ..terms import Claim, Limit, families
 from ..timeline import Timeline
 from .offers import Called, Draft, before, bind, zero
 
@@ -150,27 +150,6 @@ def _shares(problem: Problem, c: Claim, award: Affine) -> dict[str, Affine]:
     return out
 
 
-def _families(claims: Sequence[Claim]) -> list[list[Claim]]:
-    """Claims that may hold the same kW; everybody in a family must be able to share with everybody."""
-    families: list[list[Claim]] = []
-    for c in claims:
-        near = [f for f in families if any(_sharing(c, other) for other in f)]
-        merged = [c, *(m for f in near for m in f)]
-        families = [f for f in families if f not in near] + [merged]
-        apart = [(a, b) for i, a in enumerate(merged) for b in merged[i + 1 :] if not _sharing(a, b)]
-        if apart:
-            a, b = apart[0]
-            raise InputError(
-                f"{key(a)} and {key(b)} may not share, but both share with a third claim; "
-                "let all of them share or drop one permission"
-            )
-    return families
-
-
-def _sharing(a: Claim, b: Claim) -> bool:
-    return b.name in a.may_share or a.name in b.may_share or key(b) in a.may_share or key(a) in b.may_share
-
-
 def _most(problem: Problem, name: str, members: list[tuple[Claim, Affine]], owner: str) -> Affine:
     """Sum of a single share, or a column above every share of a family."""
     if len(members) == 1:
@@ -189,14 +168,14 @@ def keep_room(
     limits: Sequence[Limit] = (),
 ) -> None:
     """Power and energy room of every asset for the claims on it. What hard limits keep in a store is not promised."""
-    families = _families(claims)
+    groups = families(claims)
     for asset, d in drafts.items():
         n = d.part.net.n
         needs: dict[str, tuple[Affine, Affine]] = {}
         owners: list[str] = []
         for side in ("up", "down"):
             power, energy = zero(n), zero(n)
-            for family in families:
+            for family in groups:
                 mine = [
                     (c, held.shares[key(c), asset])
                     for c in family
@@ -272,10 +251,10 @@ def keep_site_room(
     """A full call of every claim at once stays within what the interconnection lets through."""
     if not claims:
         return
-    families = _families(claims)
+    groups = families(claims)
     for side, sign, cap in (("up", -1.0, export_cap_kw), ("down", 1.0, import_cap_kw)):
         called, owners = zero(net.n), []
-        for family in families:
+        for family in groups:
             mine = [(c, held.awards[key(c)]) for c in family if c.direction in (side, "both")]
             if mine:
                 owners += [c.owner for c, _ in mine]

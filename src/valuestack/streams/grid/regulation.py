@@ -202,6 +202,7 @@ class Regulation(Enrolled):
                     up_frac=0.0 if side == "down" else signal_up,
                     down_frac=0.0 if side == "up" else signal_down,
                     exposure_frac=0.0 if side == "up" else self.exposure_frac,
+                    may_share=self.may_share,
                 )
 
     # --- ValueStream -----------------------------------------------------------------------------
