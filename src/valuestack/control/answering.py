@@ -22,7 +22,16 @@ from ..forecast.similar_day import SimilarDay
 from ..timeline import Kw
 from .guard import Guard
 from .horizon import RollingHorizon, _Lane
-from .obliged_kernel import closed_loop, cost_ahead, decide_promised, duty_of, rule_ahead, scenarios_ahead
+from .obliged_kernel import (
+    closed_loop,
+    cost_ahead,
+    cost_days,
+    decide_promised,
+    duty_of,
+    rule_days,
+    scenarios_ahead,
+    shifted_ahead,
+)
 from .policy import Setting
 from .promises import Pay, Promises, pay_of, short_view
 from .standing import Standing
@@ -111,8 +120,9 @@ class Sums:
 class Moment:
     """Where things stand when calls are weighed: everything that the same question needs later, in hindsight.
 
-    unsure: loads_kw are days that may come, of which a controller will not know which; base_usd: what no new promise
-    costs by a plan that knows, and by rule."""
+    unsure: loads_kw are days that may come, of which a controller will not know which; blind_kw: (s, m) days on which a
+    promise is laid under a rule that knows nothing ahead; base_usd: what no new promise costs by a plan that knows, and
+    by rule on each of those."""
 
     k: int
     m: int
@@ -123,7 +133,8 @@ class Moment:
     promises: Any
     states: dict[str, Any]
     unsure: bool = False
-    base_usd: tuple[float, float] | None = None
+    base_usd: tuple[float, Kw] | None = None
+    blind_kw: Kw = field(default_factory=lambda: np.zeros((0, 0)))
     running: list[Candidate] = field(default_factory=list)
 
 
@@ -131,8 +142,9 @@ class AnsweringHorizon(RollingHorizon):
     """Base of policies that answer calls; see the head of this file.
 
     ahead_h: how far a call is weighed. weighed: days that may come on which a call is weighed, 0 = on the forecast
-    alone. least_days: while fewer such days are known, what may be refused is refused: nobody could say what it costs.
-    reserve_usd_per_kwh_h: what a kWh in store is worth an hour as backup, beyond the hard reserve.
+    alone; shifted: days with errors of whatever hour on which a rule bears it. least_days: while fewer of the former
+    are known, what may be refused is refused: nobody could say what it costs. reserve_usd_per_kwh_h: what a kWh in
+    store is worth an hour as backup, beyond the hard reserve.
     """
 
     answers: ClassVar[bool] = True
@@ -148,6 +160,7 @@ class AnsweringHorizon(RollingHorizon):
         cover_frac: float = 1.0,
         tilt_usd_per_kwh: float = 2e-5,
         weighed: int = 6,
+        shifted: int = 48,
         least_days: int = 3,
         reserve_usd_per_kwh_h: float = 0.0,
         plan_every_h: float = 1.0,
@@ -163,7 +176,7 @@ class AnsweringHorizon(RollingHorizon):
             plan_every_h=plan_every_h,
             replan_frac=replan_frac,
         )
-        self.ahead_h, self.weighed = max(ahead_h, horizon_h), int(weighed)
+        self.ahead_h, self.weighed, self.shifted = max(ahead_h, horizon_h), int(weighed), max(1, int(shifted))
         self.least_days = min(int(least_days), self.weighed, self.scenarios)
         self.reserve_usd_per_kwh_h = reserve_usd_per_kwh_h
 
@@ -345,6 +358,8 @@ class AnsweringHorizon(RollingHorizon):
         found = min(scenarios_ahead(k, m, self._far, lane.known, lane.room), self.weighed)
         rows = lane.room.days[:found, :m] if found else lane.known.issued[k : k + 1, :m]
         known = lane.known
+        blind = np.empty((self.shifted if found else 0, m))
+        blind = blind[: shifted_ahead(k, m, self._far, known, blind)] if found else blind
         return Moment(
             k,
             m,
@@ -358,44 +373,98 @@ class AnsweringHorizon(RollingHorizon):
                 for a in self._assets
                 if a.name == self._stores[0].name
             },
-            unsure=found > 0,
+            unsure=len(blind) > 0,
+            blind_kw=blind,
             running=list(self._running),
         )
 
     def worth(self, lane: _Lane, moment: Moment, taken: list[Candidate], settled: list[Pay]) -> Sums:
         """Expected money under the promises of a moment and those `taken` beside them. settled: events whose payment
         falls due by the meter, whether they were accepted or not."""
-        p, h, store = moment.promises, self.timeline.step_h, self._stores[0]
+        p, h = moment.promises, self.timeline.step_h
         out, k, m = Sums(), moment.k, moment.m
         rows = self._by_call([one for one in taken if one.pay is None], k, m)
         self._lay_all(p, rows, k, 1.0)
         events = [*moment.running, *(one for one in taken if one.pay is not None)]
         called = sum(c.up_frac * float(kw.sum()) for c, kw in rows) * h
         earned = sum(one.usd for one in taken if one.pay is None)
-        share, blind = 1.0 / len(moment.loads_kw), 0.0
-        for load in moment.loads_kw:
+        share = 1.0 / len(moment.loads_kw)
+        plain = not (events or settled or p.ready)
+        if not (plain and self._add_days(lane, moment, out, earned, called)):
+            for load in moment.loads_kw:
+                if not self._add_day(
+                    lane, moment, out, load, (rows, events, settled), (earned, called, share)
+                ):
+                    out.retail_usd = inf
+                    break
+        if moment.unsure and out.retail_usd < inf:
+            by_rule = self._by_rule(lane, moment, events)
+            if not taken and moment.base_usd is None:
+                moment.base_usd = (out.retail_usd + out.wear_usd, by_rule)
+            if (
+                moment.base_usd is not None
+            ):  # a walk knows its day: what a promise costs is no less than by rule
+                more = by_rule - moment.base_usd[1]
+                # A day worse than any that was seen counts as one of them.
+                extra = float(more.sum() + more.max()) / (more.size + 1)
+                out.retail_usd += max(0.0, extra - (out.retail_usd + out.wear_usd - moment.base_usd[0]))
+        p.clear(k, m)
+        self._lay_all(p, rows, k, -1.0)
+        return out
+
+    def _add_days(self, lane: _Lane, moment: Moment, out: Sums, earned: float, called: float) -> bool:
+        """Add the money of all days at once, where no event is in play; False, and nothing added, where what is
+        promised cannot be held on one of them."""
+        p, h, store, k, m = moment.promises, self.timeline.step_h, self._stores[0], moment.k, moment.m
+        p.clear(k, m)
+        power = np.empty_like(moment.loads_kw)
+        usd, soft = cost_days(
+            k, m, moment.energy_kwh, moment.loads_kw, self._far, lane.known, lane.room, p.duty, power
+        )
+        if soft >= 3:
+            return False
+        out_kw = np.maximum(-power, 0.0)
+        wear = float(out_kw.sum(axis=1).mean()) * h * store.wear_usd_per_kwh
+        out.retail_usd += float(usd.mean()) - wear
+        out.wear_usd += wear + called * store.wear_usd_per_kwh
+        out.revenue_usd += earned
+        if self.reserve_usd_per_kwh_h:
+            gained = np.maximum(power, 0.0) * p.ec * h - out_kw * h / p.ed - p.duty.drain[k : k + m] * h
+            stored = moment.energy_kwh + np.cumsum(gained, axis=1)
+            out.reserve_usd -= self.reserve_usd_per_kwh_h * float(stored.sum(axis=1).mean()) * h
+        return True
+
+    def _add_day(
+        self,
+        lane: _Lane,
+        moment: Moment,
+        out: Sums,
+        load: Kw,
+        duties: tuple[list[tuple[Call, Kw]], list[Candidate], list[Pay]],
+        money: tuple[float, float, float],
+    ) -> bool:
+        """Add a day's money, by its share; False where nothing can be done on it. duties: awards laid, events, payments
+        that fall due; money: what awards earn, what they call [kWh], the day's share."""
+        (rows, events, settled), (earned, called, share) = duties, money
+        p, h, store, k, m = moment.promises, self.timeline.step_h, self._stores[0], moment.k, moment.m
+
+        def cost(duty: Any) -> tuple[float, int]:
+            found: tuple[float, int] = cost_ahead(
+                k, m, moment.energy_kwh, load, self._far, lane.known, lane.room, duty
+            )
+            return found
+
+        self._lay_events(p, events, load, k, m)
+        usd, soft = cost(p.duty)
+        held = soft < 3
+        if not held and rows:  # on this day it is not held, and what was promised before it is
+            self._lay_all(p, rows, k, -1.0)
             self._lay_events(p, events, load, k, m)
-            usd, soft = cost_ahead(k, m, moment.energy_kwh, load, self._far, lane.known, lane.room, p.duty)
-            held = soft < 3
-            if not held and rows:  # on this day it is not held, and what was promised before it is
-                self._lay_all(p, rows, k, -1.0)
-                self._lay_events(p, events, load, k, m)
-                usd, soft = cost_ahead(
-                    k, m, moment.energy_kwh, load, self._far, lane.known, lane.room, p.duty
-                )
-            if soft == 3 and p.ready:  # what stands ready does not go with awards
-                ready = p.ready_alone(k, m)
-                usd, _ = cost_ahead(k, m, moment.energy_kwh, load, self._far, lane.known, lane.room, ready)
-            if soft > 3:
-                out.retail_usd = inf
-                self._lay_all(p, [] if held else rows, k, 1.0)
-                break
-            power = lane.room.best[:m].copy()
-            laid_kw = lane.room.load[:m].copy()
-            if moment.unsure:
-                blind += share * rule_ahead(
-                    k, m, moment.energy_kwh, load, self._far, lane.known, lane.room, p.duty
-                )
+            usd, soft = cost(p.duty)
+        if soft == 3 and p.ready:  # what stands ready does not go with awards
+            usd, _ = cost(p.ready_alone(k, m))
+        power, laid_kw = lane.room.best[:m].copy(), lane.room.load[:m].copy()
+        if soft <= 3:
             out_kw = np.maximum(-power, 0.0)
             wear = float(out_kw.sum()) * h * store.wear_usd_per_kwh
             net = laid_kw - (p.duty.expose[k : k + m] if soft < 3 else 0.0) + power
@@ -412,19 +481,22 @@ class AnsweringHorizon(RollingHorizon):
                     np.maximum(power, 0.0) * p.ec * h - out_kw * h / p.ed - p.duty.drain[k : k + m] * h
                 )
                 out.reserve_usd -= share * self.reserve_usd_per_kwh_h * float(stored.sum()) * h
-            if not held:
-                self._lay_all(p, rows, k, 1.0)
-        p.clear(k, m)
-        self._lay_all(p, rows, k, -1.0)
-        if moment.unsure and out.retail_usd < inf:
-            if not taken and moment.base_usd is None:
-                moment.base_usd = (out.retail_usd + out.wear_usd, blind)
-            if (
-                moment.base_usd is not None
-            ):  # a walk knows its day: what a promise costs is no less than by rule
-                extra = (blind - moment.base_usd[1]) - (out.retail_usd + out.wear_usd - moment.base_usd[0])
-                out.retail_usd += max(0.0, extra)
-        return out
+        if not held:
+            self._lay_all(p, rows, k, 1.0)
+        return bool(soft <= 3)
+
+    def _by_rule(self, lane: _Lane, moment: Moment, events: list[Candidate]) -> Kw:
+        """What each blind day costs under what is laid, by a rule that knows nothing ahead [USD], (s,)."""
+        p, k, m, days = moment.promises, moment.k, moment.m, moment.blind_kw
+        most = np.full((len(days) if events else 0, m), inf)
+        for one in events:
+            assert one.pay is not None
+            here = slice(one.pay.span.start - k, one.pay.span.stop - k)
+            for row, load in zip(most, days, strict=True):
+                level = load[here] + p.duty.drift[one.pay.span]
+                row[here] = np.minimum(row[here], self._most_kw(one, level))
+        found: Kw = rule_days(k, m, moment.energy_kwh, days, most, self._far, lane.known, lane.room, p.duty)
+        return found
 
     def _lay_all(self, p: Promises, rows: list[tuple[Call, Kw]], k: int, sign: float) -> None:
         """Lay awards on, or take them off."""

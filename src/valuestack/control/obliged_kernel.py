@@ -177,14 +177,15 @@ def cost_ahead(
 def rule_ahead(
     k: int, m: int, stored_kwh: float, load: Floats, p: Public, known: Known, room: Room, d: Duty
 ) -> float:
-    """Cost of m intervals from k on where nothing is known ahead: the store serves what exceeds the peaks so far and
+    """Cost of m intervals from k on where nothing is known ahead: the store serves what exceeds the peaks planned and
     fills below them [USD]. What a walk that knows its day pays less is foresight that no controller has."""
     _lay(k, m, load, p, d, room)
     count = _rows(p, room, k, m)
     _hold(p, known, room, k, m)
-    peak = room.first  # as far as the run has come
+    peak = room.first  # as far as the last plan comes
     for i in range(count):
-        peak[i] = room.held[i]
+        planned = known.planned[room.ids[i]]
+        peak[i] = max(room.held[i], planned) if planned < _FAR else room.held[i]
     at, usd = min(max(stored_kwh, p.low), p.high), 0.0
     for j in range(m):
         t = k + j
@@ -214,6 +215,75 @@ def rule_ahead(
         if q < 0.0:
             usd -= p.h * p.wear * q
     return float(usd - p.value[k] * at)
+
+
+@njit(cache=True)
+def cost_days(
+    k: int,
+    m: int,
+    stored_kwh: float,
+    loads: Floats,
+    p: Public,
+    known: Known,
+    room: Room,
+    d: Duty,
+    power: Floats,
+) -> tuple[Floats, int]:
+    """`cost_ahead` of each of some loads (s, m), their powers into power (s, m), and how soft the hardest was; it ends
+    at the first that cannot hold what is promised."""
+    usd, most = np.zeros(loads.shape[0]), 0
+    for s in range(loads.shape[0]):
+        usd[s], soft = cost_ahead(k, m, stored_kwh, loads[s], p, known, room, d)
+        most = max(most, soft)
+        if soft >= 3:
+            break
+        for j in range(m):
+            power[s, j] = room.best[j]
+    return usd, most
+
+
+@njit(cache=True)
+def rule_days(
+    k: int,
+    m: int,
+    stored_kwh: float,
+    loads: Floats,
+    most: Floats,
+    p: Public,
+    known: Known,
+    room: Room,
+    d: Duty,
+) -> Floats:
+    """`rule_ahead` of each of some loads (s, m) [USD]. most: (s, m) caps of events on each, (0, m) = none."""
+    usd = np.empty(loads.shape[0])
+    for s in range(loads.shape[0]):
+        for j in range(m):
+            d.most[k + j] = most[s, j] if most.shape[0] else np.inf
+        usd[s] = rule_ahead(k, m, stored_kwh, loads[s], p, known, room, d)
+    for j in range(m):
+        d.most[k + j] = np.inf
+    return usd
+
+
+@njit(cache=True)
+def shifted_ahead(k: int, m: int, p: Public, known: Known, loads: Floats) -> int:
+    """Fill loads (s, m) with the forecast of k and the errors of forecasts that were issued at whatever clock time
+    within reach, spread evenly over days and hours; returns how many. A spike comes when it comes: an hour that
+    showed none on a few days at its own clock time has not thereby become safe."""
+    last, first = k - m, max(p.per_day, k - p.reach_days * p.per_day)
+    if last <= first:
+        return 0
+    step = max(1, (last - first) // loads.shape[0])
+    while np.gcd(step, p.per_day) > 1:
+        step -= 1
+    found = 0
+    while found < loads.shape[0] and last - found * step >= first:
+        then = last - found * step
+        loads[found, 0] = known.issued[k, 0]
+        for j in range(1, m):
+            loads[found, j] = known.issued[k, j] + known.base[then + j] - known.issued[then, j]
+        found += 1
+    return found
 
 
 @njit(cache=True)

@@ -243,6 +243,7 @@ class UtilityFirst(AnsweringHorizon):
             then = replace(
                 moment,
                 loads_kw=known.base[None, k : k + m].copy(),
+                blind_kw=known.base[None, k : k + m].copy(),
                 promises=moment.promises.whole(),
                 base_usd=None,
             )
