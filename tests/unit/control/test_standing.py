@@ -155,3 +155,14 @@ def test_its_event_uses_it_up_and_another_does_not() -> None:
     np.testing.assert_allclose(p.duty.need[6:9], [0.0, brought, min(full, 2 * brought)], atol=1e-5)
     p.clear(0, n)
     assert p.duty.need[6] == pytest.approx(full) and np.isinf(p.duty.most).all()
+
+
+@pytest.mark.parametrize("method", ["A", "B"])
+def test_two_markets_are_not_promised_more_than_the_store_can_give(method: str) -> None:
+    streams = [
+        regulation(down=None, sustain_h=0.25),
+        regulation(name="second", down=None, sustain_h=0.25, max_kw=40.0),
+    ]
+    record = run(method, streams)
+    awarded = record.extra["regulation/up awarded"] + record.extra["second/up awarded"]
+    assert 40.0 < awarded.max() <= 80.0 + 1e-6
