@@ -7,6 +7,7 @@ found must be the best of the grid all the same, within the tolerance stated her
 from __future__ import annotations
 
 import copy
+import json
 import tomllib
 from datetime import date
 from math import inf
@@ -16,12 +17,14 @@ import numpy as np
 import pytest
 
 from valuestack.errors import InfeasibleError
+from valuestack.process.stacking.sizing import size
 from valuestack.process.stacking.sizing.case import Case, case_of
 from valuestack.process.stacking.sizing.enrolment import enrolment, joint, overpromised, sized_and_enrolled
 from valuestack.process.stacking.sizing.optimum import ENROLLED
 from valuestack.process.stacking.sizing.programme import enrolled, programmes, sold_twice
 from valuestack.process.stacking.sizing.settled import settled
 from valuestack.report.sized import Outcome
+from valuestack.report.sizing_page import render
 from valuestack.site.files import load, shipped
 
 pytestmark = pytest.mark.slow
@@ -227,3 +230,20 @@ def test_a_case_without_programmes_has_none_to_size() -> None:
     case = case_for()
     assert programmes(case, case.m.new) == [] and enrolment(case, case.m.new, "battery") is None
     assert enrolled(case, {"nobody": 5.0}).m.meter.streams == ()
+
+
+def test_the_report_holds_the_kw_to_enrol_and_is_worth_no_less_than_the_site_as_written() -> None:
+    stream = BIP | {"capacity_usd_per_kw_month": 40.0}
+    found = size(load(site(stream)), granularity=False, frontier=False)
+    plain = found.to_dict()
+    rows = plain["enrolment"]
+    assert {r["programme"] for r in rows} == {"bip"} and all(r["limited_by"] for r in rows)
+    written = next(o for o in found.alone if o.name == "battery as written")
+    anew = next(o for o in found.alone if o.name == "all as written, enrolled anew")
+    assert written.npv_usd is not None and anew.npv_usd is not None and found.best is not None
+    assert anew.npv_usd >= written.npv_usd and (found.best.npv_usd or 0.0) >= anew.npv_usd
+    assert plain["best"]["enrolment"] == [r for r in rows if r["beside"] == found.best.name]
+    assert any(s.startswith("Enrol beside ") and "bip" in s for s in found.sentences)
+    page = render(found)
+    assert "kW to enrol" in page and "held at every hour" in page and rows[0]["limited_by"] in page
+    assert json.loads(json.dumps(rows)) == rows
