@@ -157,7 +157,8 @@ def sections(found: Sizing) -> list[Section]:
         words = (
             "The kW of most NPV in each programme, each enrolment settled from its own plan: capacity by the month, "
             "calls and what is missing in them. Nothing is enrolled beyond what the assets hold at every hour in which "
-            "a call may come, unless it is as written; no kW is promised twice."
+            "a call may come, unless it is as written; no kW is promised twice. The next kW is valued as if it "
+            "could be held."
         )
         out.append(Section("enrol", "kW to enrol", (text(words), table(enrolment_table(found)))))
     if found.spec:

@@ -210,6 +210,27 @@ def test_programmes_that_may_not_be_joined_are_named_with_the_reason() -> None:
     assert "max_kw is 50 kW" in p.refused and "raise max_kw" in p.refused
 
 
+def test_no_more_is_enrolled_than_a_programme_counts_from_and_the_limit_says_so() -> None:
+    nights: dict[str, Any] = {
+        "kind": "bilateral",
+        "name": "nights",
+        "source": "by hand",
+        "valid_from": date(2021, 1, 1),
+        "firm_kw": 50.0,
+        "capacity_kw": 100.0,
+        "fixed_usd_per_kw_month": 3.0,
+        "max_event_h": 1.0,
+        "windows": [{"from_h": 1.0, "to_h": 3.0}],
+    }
+    case = case_for(nights)
+    found = row(enrolment(case, case.m.new, "battery"), "nights")
+    assert found["enrolled_kw"] == found["held_kw"] == pytest.approx(150.0)
+    assert found["limited_by"] == "all of the 150 kW that it counts from: nothing is left to take away"
+    capped = case_for(nights | {"max_kw": 120.0})
+    found = row(enrolment(capped, capped.m.new, "battery"), "nights")
+    assert (found["enrolled_kw"], found["limited_by"]) == (120.0, "max_kw of the stream, 120 kW")
+
+
 def test_a_promise_beyond_what_is_held_is_told() -> None:
     case = case_for(at(BIP, 800.0))
     said = overpromised(case, settled(case, case.m.new, "battery"))

@@ -162,7 +162,14 @@ def sized_and_enrolled(
     )
     assets, kw = at(best.size)
     made = enrolment(case, assets, name, [kw], as_written=False)
-    return [] if made is None else [replace(made, how=f"{best.why}; then {made.how}")]
+    if made is None:
+        return []
+    edge = [
+        f"{x.name}: the best size lies at the end of its range, {x.upper:,.0f}; give max_kw or max_kwh in a price"
+        for x in axes
+        if best.size[x.name] > 0.999 * x.upper
+    ]
+    return [replace(made, how=f"{best.why}; then {made.how}", notes=(*made.notes, *edge))]
 
 
 def joint(
@@ -290,6 +297,9 @@ def _limit(
     if more[p.name] > p.most_kw + 1e-9:
         if p.stream.max_kw is not None and p.stream.max_kw <= p.held_kw:
             return f"max_kw of the stream, {p.stream.max_kw:,.0f} kW"
+        level = getattr(p.stream, "counted_from_kw", None)
+        if level is not None and p.held_kw >= level - 1e-6:
+            return f"all of the {level:,.0f} kW that it counts from: nothing is left to take away"
         return f"what these assets hold at every hour of its window, {p.held_kw:,.0f} kW"
     shared = sold_twice(at, dict(more), t)
     if shared:
