@@ -26,7 +26,8 @@ class Outcome:
     the bill; services_usd_per_y: of all other layers; wear_usd_per_y, running_usd_per_y, om_usd_per_y: costs, >= 0.
     npv_usd by the pro forma, None without capex. peak_kw: billed site's highest load after. moved_kw, moved_kwh: most
     power taken off the load at once, energy moved in the year, of what moves load. enrolled_kw: the most that the plan
-    sells of each service that takes awards, by 'stream/claim'.
+    sells of each service that takes awards, by 'stream/claim'. enrolment: the kW to enrol, one row a programme, where
+    these were decided.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Outcome:
     moved_kw: float | None = None
     moved_kwh: float | None = None
     proved: bool = True
+    enrolment: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     assets: tuple[Any, ...] = ()
     flow: Any = None
@@ -109,6 +111,7 @@ class Outcome:
             "irr_frac": self.irr_frac,
             "peak_kw": self.peak_kw,
             "enrolled_kw": dict(self.enrolled_kw),
+            "enrolment": [dict(r) for r in self.enrolment],
             "moved_kw": self.moved_kw,
             "moved_kwh": self.moved_kwh,
             "method": self.method,
@@ -131,7 +134,8 @@ class Sizing:
     best: the set of most NPV, None where nothing pays. optimum: the joint optimum of all sizes, whether it pays or not.
     alone: each asset by itself, and all together. vendors: options quoted. frontier: best sizes at given spends.
     next_units: value of the next kW and kWh. spec: rows of the specification sheet. granularity: rows by data. moving:
-    moving load against buying a battery. reopt: outputs under REopt's names.
+    moving load against buying a battery. enrolment: kW to enrol in each programme, beside each set of assets that was
+    asked. reopt: outputs under REopt's names.
     """
 
     site: str
@@ -145,6 +149,7 @@ class Sizing:
     vendors: tuple[Outcome, ...] = ()
     frontier: tuple[Outcome, ...] = ()
     next_units: tuple[Mapping[str, Any], ...] = ()
+    enrolment: tuple[Mapping[str, Any], ...] = ()
     spec: tuple[Mapping[str, Any], ...] = ()
     granularity: tuple[Mapping[str, Any], ...] = ()
     moving: Mapping[str, Any] | None = None
@@ -174,6 +179,7 @@ class Sizing:
             "vendors": [o.to_dict() for o in ranked(self.vendors)],
             "frontier": [o.to_dict() for o in self.frontier],
             "next_units": [dict(r) for r in self.next_units],
+            "enrolment": [dict(r) for r in self.enrolment],
             "spec": [dict(r) for r in self.spec],
             "granularity": [dict(r) for r in self.granularity],
             "moving_or_buying": None if self.moving is None else dict(self.moving),

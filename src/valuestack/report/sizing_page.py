@@ -66,6 +66,38 @@ def unit_table(found: Sizing) -> Table:
     return Table(columns, tuple(tuple(r[k] for k in keys) for r in found.next_units))
 
 
+def enrolment_table(found: Sizing, *, short: bool = False) -> Table:
+    """kW to enrol in each programme, beside each set of assets. short: without what it is made of."""
+    columns = {
+        "beside": Column("beside"),
+        "programme": Column("programme"),
+        "enrolled_kw": Column("enrol", "kw"),
+        "written_kw": Column("as written", "kw"),
+        "least_kw": Column("least", "kw"),
+        "held_kw": Column("held at every hour", "kw"),
+        "capacity_usd_per_y": Column("capacity", "usd"),
+        "calls_usd_per_y": Column("calls", "usd"),
+        "penalties_usd_per_y": Column("penalties", "usd"),
+        "cost_to_serve_usd_per_y": Column("cost to serve", "usd"),
+        "net_usd_per_y": Column("net a year", "usd"),
+        "next_kw_npv_usd": Column("NPV of the next kW", "usd_cents"),
+        "limited_by": Column("limited by"),
+    }
+    for k in _LONG if short else ():
+        del columns[k]
+    return Table(tuple(columns.values()), tuple(tuple(r[k] for k in columns) for r in found.enrolment))
+
+
+_LONG = (
+    "least_kw",
+    "capacity_usd_per_y",
+    "calls_usd_per_y",
+    "penalties_usd_per_y",
+    "cost_to_serve_usd_per_y",
+    "limited_by",
+)
+
+
 def granularity_table(found: Sizing) -> Table:
     """Sizes from coarser data, settled on the finest."""
     columns = (
@@ -121,6 +153,14 @@ def sections(found: Sizing) -> list[Section]:
     if found.next_units:
         words = "What one more unit would save in operation, from the plan's own duals, and what its price asks for."
         out.append(Section("next", "The next kW and kWh", (text(words), table(unit_table(found)))))
+    if found.enrolment:
+        words = (
+            "The kW of most NPV in each programme, each enrolment settled from its own plan: capacity by the month, "
+            "calls and what is missing in them. Nothing is enrolled beyond what the assets hold at every hour in which "
+            "a call may come, unless it is as written; no kW is promised twice. The next kW is valued as if it "
+            "could be held."
+        )
+        out.append(Section("enrol", "kW to enrol", (text(words), table(enrolment_table(found)))))
     if found.spec:
         out.append(Section("spec", "Specification sheet", (table(tables.of_rows(found.spec)),)))
     if found.granularity:

@@ -8,7 +8,7 @@ from rich.text import Text
 from . import tables, terminal
 from .result import BOUND_LABEL
 from .sized import Sizing, ranked
-from .sizing_page import flip_table, granularity_table, option_table, unit_table
+from .sizing_page import enrolment_table, flip_table, granularity_table, option_table, unit_table
 
 
 def sizing(found: Sizing) -> RenderableType:
@@ -22,6 +22,11 @@ def sizing(found: Sizing) -> RenderableType:
         parts += ["", terminal.rows("best battery at each spend", option_table(found.frontier), left=2)]
     if found.next_units:
         parts += ["", terminal.rows("the next unit", unit_table(found), left=3)]
+    if found.enrolment:
+        parts += ["", terminal.rows("kW to enrol", enrolment_table(found, short=True), left=2)]
+        parts += [
+            Text(f"{r['programme']}, {r['beside']}: limited by {r['limited_by']}") for r in found.enrolment
+        ]
     if found.granularity:
         parts += ["", terminal.rows("what finer data are worth", granularity_table(found), left=2)]
     if found.moving is not None and found.moving.get("flip"):

@@ -74,11 +74,12 @@ class CarbonReport:
     before: Inventory
     years: float
     supplied: bool = True  # whether any carbon-free supply is named, of the site or of the grid
+    covers: str = ""  # whose emissions are counted, and what of them is priced
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """What a person reads first."""
-        a, out = self.now, []
+        a, out = self.now, [self.covers] if self.covers else []
         if a.location_kg is not None and self.before.location_kg is not None:
             change = (a.location_kg - self.before.location_kg) / KG_PER_T / self.years
             out.append(
@@ -139,6 +140,7 @@ class CarbonReport:
         """Plain values for JSON, kg over the span."""
         return {
             "span_y": self.years,
+            "covers": self.covers,
             "in_the_plan": _plain(self.now),
             "without_assets": _plain(self.before),
         }
@@ -233,6 +235,11 @@ class Carbon(Claimant):
             out.append(f"{self.name}: no residual mix is given; the average mix stands for it")
         if self.avoided_usd_per_t is None:
             out.append(f"{self.name}: no price is given for avoided emissions; they are counted, not paid")
+        if not self.assets:
+            out.append(
+                f"{self.name}: no assets are named; it covers all that the meter draws and the fuel burnt behind it, "
+                "and no certificates are kept"
+            )
         if self.assets and self.retain_frac < 1:
             out.append(
                 f"{self.name}: {1 - self.retain_frac:.0%} of what {', '.join(self.assets)} generates counts as grid "
@@ -357,6 +364,33 @@ class Carbon(Claimant):
             bare.inventory(load, world),
             record.timeline.hours / 8760,
             bool(self.assets) or self.grid_cfe_frac != 0.0,
+            self._covers(sorted(record.asset_kw)),
+        )
+
+    def _covers(self, behind: Sequence[str]) -> str:
+        """Whose emissions are counted, and what of them is priced, in words."""
+        plan = f", with {', '.join(behind)} as the plan runs them" if behind else ""
+        if not self.assets:
+            kept = "no asset is named whose certificates are kept"
+        elif self.retain_frac == 0:
+            kept = f"no certificates of {', '.join(self.assets)} are kept"
+        else:
+            kept = f"{self.retain_frac:.0%} of the certificates of {', '.join(self.assets)} are kept"
+        priced_at = []
+        if self.avoided_usd_per_t is not None:
+            priced_at.append(f"what all of it avoids at ${self.avoided_usd_per_t:,.2f}/t")
+        if self.offset_usd_per_t is not None:
+            priced_at.append(
+                f"{self.offset_frac:.0%} of the location-based inventory at ${self.offset_usd_per_t:,.2f}/t"
+            )
+        money = (
+            f"Priced: {' and '.join(priced_at)}"
+            if priced_at
+            else "No emissions are priced, so no dollar hangs on it"
+        )
+        return (
+            f"Covers all that the meter draws and the fuel burnt behind it{plan}, whatever stands in `assets`; {kept}. "
+            f"{money}."
         )
 
     def inventory(self, record: Record, world: World) -> Inventory:

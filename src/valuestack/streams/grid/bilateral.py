@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -107,6 +107,10 @@ class Bilateral(Responding):
                 "usd_per_kwh pays for a reduction, which needs a baseline; a firm level has none"
             )
         return self
+
+    def enrolled_at(self, kw: float) -> Self:
+        """See Responding."""
+        return super().enrolled_at(kw).model_copy(update={"capacity_kw": kw})
 
     def rules(self, t: Timeline) -> Product:
         """The deal as a product of its own."""

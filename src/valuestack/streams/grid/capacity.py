@@ -14,7 +14,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -35,9 +35,10 @@ YEAR_BEGINS = 6  # month in which a delivery year begins
 class Capacity(Enrolled):
     """A capacity commitment of one asset.
 
-    icap_kw: what it could deliver. resource: class whose ELCC rating holds; elcc_frac: another rating. usd_per_mw_day:
-    price of UCAP, if not the product's of that day and area. assessments: performance assessments (start, hours).
-    shortfall_usd_per_kwh: rate of what is missing in them. balancing_frac: share of the commitment expected.
+    icap_kw: what it could deliver; max_kw: the most that a sizing may offer. resource: class whose ELCC rating holds;
+    elcc_frac: another rating. usd_per_mw_day: price of UCAP, if not the product's of that day and area. assessments:
+    performance assessments (start, hours). shortfall_usd_per_kwh: rate of what is missing in them. balancing_frac:
+    share of the commitment expected.
     hold_frac: share of UCAP kept ready at all hours, for hold_h. may_share: claims that may hold the same kW.
 
     >>> c = Capacity(product="pjm-capacity", icap_kw=1000.0, elcc_frac=0.5, usd_per_mw_day=300.0, assets=("battery",))
@@ -51,6 +52,7 @@ class Capacity(Enrolled):
 
     name: str = "capacity"
     icap_kw: float = Field(gt=0)
+    max_kw: float | None = Field(default=None, gt=0)
     resource: str | None = None
     elcc_frac: float | None = Field(default=None, gt=0, le=1)
     usd_per_mw_day: float | None = Field(default=None, ge=0)
@@ -65,6 +67,28 @@ class Capacity(Enrolled):
     def offered_kw(self) -> float | None:
         """See Enrolled."""
         return self.icap_kw
+
+    def enrolled_at(self, kw: float) -> Self:
+        """The same commitment of another ICAP [kW], above zero."""
+        return self.model_copy(update={"icap_kw": kw})
+
+    def calls_of(self, world: World, t: Timeline) -> list[Called]:
+        """Assessments over a span."""
+        return calls_on(t, self.assessments, self.rules(t).notice_h or 0.0, self.name)
+
+    def promised_usd_per_kw(self, t: Timeline, told: Sequence[Called]) -> float:
+        """What one more kW of ICAP earns over a span though nothing of it is delivered [USD/kW]; the stop-loss is not
+        seen."""
+        rules, usd = self.rules(t), 0.0
+        for name, share in month_shares(t, range(1, 13)).items():
+            on = self.as_of or date(int(name[:4]), int(name[5:]), 1)
+            days = share * monthrange(int(name[:4]), int(name[5:]))[1]
+            usd += self.ucap_kw(rules, on) / self.icap_kw / 1000 * self.day_price(rules, on) * days
+        rate = self.shortfall_usd_per_kwh or 0.0
+        for c in told if rate else ():
+            ucap = self.ucap_kw(rules, self.as_of or t.start.date())
+            usd -= rate * ucap / self.icap_kw * self.balancing_frac * c.n * t.step_h
+        return usd
 
     def ucap_kw(self, rules: Product | None, on: date | None = None) -> float:
         """Unforced capacity [kW] on a day. InputError where no rating is known."""

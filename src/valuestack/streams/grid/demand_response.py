@@ -15,8 +15,9 @@ class DemandResponse(Responding):
 
     events: calls (start, hours), or the name of a world series that is 1 in calls; none for a self-called product,
     which calls itself where the price stands at or above call_from_usd_per_kwh (and the net-benefits price).
-    nomination_kw: what is promised. firm_kw: firm service level. peak_load_kw: last season's tag (PJM), from which
-    the nomination follows as tag - firm x loss factor; winter_peak_load_kw, weather-adjusted, limits it where lower.
+    nomination_kw: what is promised; max_kw: the most that a sizing may promise. firm_kw: firm service level.
+    peak_load_kw: last season's tag (PJM), from which the nomination follows as tag - firm x loss factor;
+    winter_peak_load_kw, weather-adjusted, limits it where lower.
     drop_kw: instead, a guaranteed load drop (PJM), measured as the
     lesser of baseline - load and tag - load. coincident_load_kw: flat average coincident load (NYISO).
     Prices that the product leaves open: energy_usd_per_kwh, capacity_usd_per_kw_month (per kW nominated or performed;

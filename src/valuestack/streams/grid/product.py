@@ -262,12 +262,12 @@ class Source(_Part):
 class Product(_Part):
     """One version of a product, in force on valid_from <= day < valid_to, none = not stated.
 
-    iso, states, utilities: where it is offered; empty = not limited so. min_kw: least quantity; notice_h: least
-    warning of a call; response_s: signal to full power; telemetry_s: longest interval between reports; protocols: one
-    of them must be spoken. export: whether power across the meter counts. windows: when a call may come. bans:
-    products, market kinds ('capacity') or tariff items ('critical_peak') that may not stand beside it; beside: those
-    that may although both sell capacity. sells_capacity: the kW may not be sold as capacity elsewhere. asks_for:
-    prices that the user must give.
+    iso, states, utilities: where it is offered; empty = not limited so. min_kw: least quantity; step_kw: enrolled
+    in multiples of it, none = not stated; notice_h: least warning of a call; response_s: signal to full power;
+    telemetry_s: longest interval between reports; protocols: one of them must be spoken. export: whether power
+    across the meter counts. windows: when a call may come. bans: products, market kinds ('capacity') or tariff
+    items ('critical_peak') that may not stand beside it; beside: those that may although both sell capacity.
+    sells_capacity: the kW may not be sold as capacity elsewhere. asks_for: prices that the user must give.
     """
 
     name: str = Field(pattern=r"^[a-z0-9-]+$")
@@ -281,6 +281,7 @@ class Product(_Part):
     valid_from: date | None = None
     valid_to: date | None = None
     min_kw: float = Field(default=0.0, ge=0)
+    step_kw: float | None = Field(default=None, gt=0)
     notice_h: float | None = Field(default=None, ge=0)
     response_s: float | None = Field(default=None, gt=0)
     telemetry_s: float | None = Field(default=None, gt=0)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -63,6 +63,7 @@ class Responding(Enrolled):
     events: str | tuple[Call, ...] | None = None
     call_from_usd_per_kwh: float = Field(default=0.0, ge=0)
     nomination_kw: float | None = Field(default=None, gt=0)
+    max_kw: float | None = Field(default=None, gt=0)
     firm_kw: float | None = Field(default=None, ge=0)
     peak_load_kw: float | None = Field(default=None, gt=0)
     winter_peak_load_kw: float | None = Field(default=None, gt=0)
@@ -106,6 +107,62 @@ class Responding(Enrolled):
     def offered_kw(self) -> float | None:
         """See Enrolled."""
         return self.nominated_kw
+
+    def enrolled_at(self, kw: float) -> Self:
+        """The same enrolment with another nomination [kW], above zero. What it is counted from stays: the tag or the
+        load that firm level and nomination add up to, so that a firm level falls as the nomination rises."""
+        if self.drop_kw is not None:
+            return self.model_copy(update={"drop_kw": kw})
+        change: dict[str, float] = {}
+        if self.nomination_kw is not None or self.firm_kw is None:
+            change["nomination_kw"] = kw
+        level = self.counted_from_kw
+        if level is not None and self.firm_kw is not None:
+            change["firm_kw"] = max(0.0, (level - kw) / self.loss_frac)
+        return self.model_copy(update=change)
+
+    @property
+    def counted_from_kw(self) -> float | None:
+        """The level from which a nomination is counted down [kW, times the loss factor]: the tag, or the sum of firm
+        level and nomination as written; None where it is a baseline or nothing is written."""
+        if self.peak_load_kw is not None:
+            return min(self.peak_load_kw, self.winter_peak_load_kw or inf)
+        if self.coincident_load_kw is not None:
+            return self.coincident_load_kw * self.loss_frac
+        if self.firm_kw is not None and self.nomination_kw is not None:
+            return self.nomination_kw + self.firm_kw * self.loss_frac
+        return None
+
+    def calls_of(self, world: World, t: Timeline) -> list[Called]:
+        """Calls over a span as its world tells them."""
+        rules = self.rules(t)
+        price = happened(self.energy_price(rules), world, t.n)
+        least = (
+            None
+            if self.net_benefits_usd_per_kwh is None
+            else happened(self.net_benefits_usd_per_kwh, world, t.n)
+        )
+        flag = happened(self.events, world, t.n) if isinstance(self.events, str) else None
+        return self._told(rules, t, flag, price, least)
+
+    def promised_usd_per_kw(self, t: Timeline, told: Sequence[Called]) -> float:
+        """What one more nominated kW earns over a span though nothing of it is delivered [USD/kW]: the capacity payment
+        at no performance, less the charge on all that is missing in calls. Terms hold the rest. Exact where the
+        payment is a line in performance."""
+        rules = self.rules(t)
+        rule, seasons, usd = _rule(rules), _Seasons(self, rules, t, list(told)), 0.0
+        for season in dict.fromkeys(seasons.names) if rule.capacity == "nomination" else ():
+            price, _ = seasons.price(season)
+            if rule.measure == "firm_service_level":
+                due = 1.0
+            elif seasons.calls.get(season):
+                due = seasons.pays(0.0)
+            else:
+                due = seasons.pays(1.0 if self.test_frac is None else self.test_frac)
+            usd += price * due
+        if rule.shortfall and rule.measure != "firm_service_level":
+            usd -= (self.shortfall_usd_per_kwh or 0.0) * sum(c.n for c in told) * t.step_h
+        return usd
 
     def elcc(self, rules: Product, on: date) -> float:
         """UCAP of a nominated kW: as given, the product's rating of the day, or 1 where it has none."""
@@ -490,8 +547,7 @@ class Responding(Enrolled):
             if self.net_benefits_usd_per_kwh is None
             else happened(self.net_benefits_usd_per_kwh, world, t.n)
         )
-        flag = happened(self.events, world, t.n) if isinstance(self.events, str) else None
-        told = self._offered(rules, self._told(rules, t, flag, price, least), record)
+        told = self._offered(rules, self.calls_of(world, t), record)
         net = lane(np.asarray(record.net_kw), "net_kw")
         temperature = None if self.temperature is None else happened(self.temperature, world, t.n)
         reference = _Reference(self, rules, t, net, told, temperature, record.quality)

@@ -17,7 +17,11 @@ import valuestack as vs
 from valuestack.errors import InputError
 from valuestack.finance.finance import Finance, Value
 from valuestack.finance.nested import flow_of
-from valuestack.process.stacking import outcome as o
+from valuestack.process.stacking.outcome import outcome
+from valuestack.process.stacking.outcome.drivers import fit
+from valuestack.process.stacking.outcome.recommendation import recommendation
+from valuestack.process.stacking.outcome.sample import Key, convergence, samples, spread_row
+from valuestack.process.stacking.outcome.worth import weights
 from valuestack.process.stacking.simulate import Job, Row, Simulation
 from valuestack.report import simulated_page
 
@@ -34,7 +38,7 @@ SITE: dict[str, Any] = {
         "capex": [{"name": "battery", "usd": 400_000.0}],
     },
 }
-KEYS: list[o.Key] = [(1, "tariff of main", "contractual"), (2, "outages", "modelled"), (4, "lcfs", "market")]
+KEYS: list[Key] = [(1, "tariff of main", "contractual"), (2, "outages", "modelled"), (4, "lcfs", "market")]
 
 
 def rows(n: int = 200, seed: int = 1, credit: float = 20_000.0) -> list[Row]:
@@ -94,7 +98,7 @@ def site() -> Any:
 
 @pytest.fixture(scope="module")
 def found(site: Any) -> Any:
-    return o.outcome(site, made(rows()))
+    return outcome(site, made(rows()))
 
 
 # --- figures against their definitions -------------------------------------------------------------------
@@ -141,14 +145,14 @@ def test_the_weights_give_the_npv_of_the_pro_forma(
     flow = flow_of(finance, [Value(k[1], k[0], v, k[2]) for k, v in zip(KEYS, usd)])
     own = flow.owner_usd + (flow.host_usd if lease else 0.0)
     want = float((own / (1 + finance.nominal) ** flow.at_y).sum())
-    assert o.weights(finance, KEYS).repeated(money)[0] == pytest.approx(want, abs=1e-4)
+    assert weights(finance, KEYS).repeated(money)[0] == pytest.approx(want, abs=1e-4)
 
 
 def test_mixed_years_have_the_mean_of_repeated_ones_and_less_spread() -> None:
     finance = Finance.model_validate(SITE["finance"])
     rng = np.random.default_rng(0)
     money = {k: rng.normal(30_000, 9_000, 500) for k in KEYS}
-    w = o.weights(finance, KEYS)
+    w = weights(finance, KEYS)
     repeated, mixed = w.repeated(money), w.mixed(money, seed=1, lives=4000)
     assert mixed.mean() == pytest.approx(repeated.mean(), abs=4 * repeated.std() / np.sqrt(500))
     # years weighed alike would give 1 / sqrt(15) of the spread; discounting makes it a little more
@@ -159,17 +163,17 @@ def test_a_pro_forma_that_is_no_sum_of_years_is_refused() -> None:
     base = SITE["finance"]
     debt = {"rate_frac": 0.06, "years": 8, "coverage_frac": 1.3}
     with pytest.raises(InputError, match="coverage_frac"):
-        o.weights(Finance.model_validate({**base, "debt": debt}), KEYS)
+        weights(Finance.model_validate({**base, "debt": debt}), KEYS)
     third = {"form": "shared_savings", "share_frac": 0.5}
     with pytest.raises(InputError, match="shared savings"):
-        o.weights(Finance.model_validate({**base, "third_party": third}), KEYS)
+        weights(Finance.model_validate({**base, "third_party": third}), KEYS)
 
 
 def test_errors_of_quantiles_are_those_of_repeated_experiments() -> None:
     """The bootstrap's error against the spread of many independent samples of the same size."""
     rng = np.random.default_rng(5)
     many = rng.normal(100.0, 20.0, (600, 300))
-    row = o.spread_row(many[0], seed=2)
+    row = spread_row(many[0], seed=2)
     p90, tail = np.quantile(many, 0.1, axis=1), np.sort(many, axis=1)[:, :15].mean(axis=1)
     assert row["P90"] == pytest.approx(float(p90[0])) and row["CVaR 5 %"] == pytest.approx(float(tail[0]))
     assert row["mean ±"] == pytest.approx(many[0].std(ddof=1) / np.sqrt(300))
@@ -180,8 +184,8 @@ def test_errors_of_quantiles_are_those_of_repeated_experiments() -> None:
 def test_convergence_says_how_many_futures_an_error_of_one_per_cent_needs() -> None:
     rng = np.random.default_rng(3)
     usd = rng.normal(100.0, 30.0, 1000)
-    last = o.convergence(usd)[-1]
-    assert [r["futures"] for r in o.convergence(usd)] == [10, 20, 50, 100, 200, 500, 1000]
+    last = convergence(usd)[-1]
+    assert [r["futures"] for r in convergence(usd)] == [10, 20, 50, 100, 200, 500, 1000]
     assert last["needed for 1%"] == pytest.approx((0.30 / 0.01) ** 2, rel=0.15)
 
 
@@ -201,7 +205,7 @@ def test_the_tornado_finds_the_slopes_that_made_the_money(found: Any) -> None:
 def test_drivers_that_say_the_same_are_not_both_fitted() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=50)
-    made = o.fit(3 * x, {"a": x, "b": 2 * x, "still": np.ones(50)})
+    made = fit(3 * x, {"a": x, "b": 2 * x, "still": np.ones(50)})
     assert set(made.slopes) == {"a"} and made.slopes["a"][0] == pytest.approx(3.0)
     assert made.explained_frac == pytest.approx(1.0)
 
@@ -234,7 +238,7 @@ def test_base_layers_that_fail_open_the_page(found: Any, site: Any) -> None:
     base = {r["policy"]: r for r in found.base}
     assert base["B: dynamic"]["verdict"] == "pass" and not found.head
     dear = {**SITE, "finance": {**SITE["finance"], "capex": [{"name": "battery", "usd": 700_000.0}]}}
-    failed = o.outcome(vs.load_site(dear), made(rows(credit=90_000.0)))
+    failed = outcome(vs.load_site(dear), made(rows(credit=90_000.0)))
     row = next(r for r in failed.base if r["policy"] == "B: dynamic")
     assert row["verdict"] == "FAIL" and row["NPV of all layers_usd"] > 0 > row["NPV of layers 1 and 2_usd"]
     assert failed.head[0].startswith("BASE LAYERS FAIL under B: dynamic")
@@ -250,7 +254,7 @@ def test_base_layers_of_a_policy_that_answers_calls_are_those_of_its_run_without
         "base: wear_usd": -4_000.0,
     }
     served = [{**r, **again} for r in rows(20) if r["policy"] == "dynamic"]
-    found = o.outcome(site, made(served))
+    found = outcome(site, made(served))
     value = Value("tariff of main", 1, 60_000.0, "contractual")
     want = flow_of(Finance.model_validate(SITE["finance"]), [value]).npv_usd
     assert found.base[0]["NPV of layers 1 and 2_usd"] == pytest.approx(want, abs=1e-3)
@@ -284,8 +288,8 @@ def test_the_recommendation_is_paired_and_says_what_would_flip_it(found: Any) ->
 
 def test_methods_are_held_against_methods_where_two_ran(site: Any) -> None:
     both = rows(30) + [{**r, "policy": "utility_first"} for r in rows(30) if r["policy"] == "threshold"]
-    by = o.samples(both)
-    v = o.recommendation(by, {k: s.money_usd_per_y() for k, s in by.items()})
+    by = samples(both)
+    v = recommendation(by, {k: s.money_usd_per_y() for k, s in by.items()})
     assert (
         v is not None
         and (v.best, v.second) == ("dynamic", "utility_first")
@@ -295,16 +299,16 @@ def test_methods_are_held_against_methods_where_two_ran(site: Any) -> None:
 
 def test_futures_that_not_every_policy_has_are_left_out_and_the_rest_is_called_partial(site: Any) -> None:
     some = [r for r in rows(40) if not (r["policy"] == "dynamic" and r["future"] >= 25)]
-    found = o.outcome(site, made(some, asked=1000))
+    found = outcome(site, made(some, asked=1000))
     assert found.futures == 25 and found.partial and "25 of 1,000" in found.head[0]
 
 
 def test_a_site_without_finance_is_told_by_which_conventions(site: Any) -> None:
     bare = {k: v for k, v in SITE.items() if k != "finance"}
-    nothing = o.outcome(vs.load_site(bare), made(rows(20)))
+    nothing = outcome(vs.load_site(bare), made(rows(20)))
     assert not nothing.npv_usd and "not known" in nothing.head[0] and nothing.base == []
     plain = vs.load_site({**bare, "economics": {"capex_usd": 4e5, "om_usd_per_y": 5e3, "life_y": 12}})
-    assumed = o.outcome(plain, made(rows(20)))
+    assumed = outcome(plain, made(rows(20)))
     assert assumed.npv_usd and "REopt" in assumed.assumptions[0] and "12 years" in assumed.assumptions[0]
 
 

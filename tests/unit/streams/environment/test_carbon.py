@@ -124,6 +124,18 @@ def test_objective_is_settlement_with_factors_in_pounds() -> None:
     assert plan.objective_usd < idle.objective_usd - 0.1
 
 
+def test_it_says_whose_emissions_it_covers_and_what_of_them_is_priced() -> None:
+    record, world = metered({"bess": [1.0, -0.9]}, load_kw=5.0, stores=["bess"])
+    inventory = Carbon(average_kg_per_kwh=0.2, source="by hand")
+    said = inventory.report(record, world).sentences[0]
+    assert "all that the meter draws" in said and "with bess as the plan runs them" in said
+    assert "no asset is named whose certificates are kept" in said and "no dollar hangs on it" in said
+    assert inventory.report(record, world).to_dict()["covers"] == said
+    assert any("no assets are named" in a for a in inventory.assumptions)
+    paid = Carbon(average_kg_per_kwh=0.2, offset_usd_per_t=30.0, offset_frac=0.5, source="by hand")
+    assert "Priced: 50% of the location-based inventory at $30.00/t" in paid.report(record, world).covers
+
+
 @pytest.mark.data
 def test_one_region_of_marginal_rates_shows_a_battery_that_emits(data_dir: Path) -> None:
     """AVERT 2023: charging at night and giving by day avoids little where the margin is alike; losses then emit."""

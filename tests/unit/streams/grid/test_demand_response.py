@@ -485,3 +485,47 @@ def test_steps_begin_at_zero_and_rise() -> None:
         ResponseRule(measure="peak_load", steps=(Step(at_frac=0.5, pay_frac=1),))
     with pytest.raises(ValueError, match="belongs to measure"):
         ResponseRule(measure="peak_load", baseline="caiso-10-of-10")
+
+
+@pytest.mark.parametrize("kind", ["bip", "scr", "pjm", "drop", "no call"])
+def test_what_one_more_kw_earns_beside_its_terms_is_what_settlement_says(kind: str) -> None:
+    """d settled / d kW = d terms / d kW + promised_usd_per_kw, at any delivery, where payment is a line in it."""
+    t = timeline(24 * 30)
+    net = np.full(t.n, 900.0)
+    k = t.index("2026-06-16T14:00")
+    net[k : k + 2] = [500.0, 650.0]
+    w = world(t, net)
+    call = Call(start="2026-06-16T14:00", hours=2, test=True)
+    pjm = {"product": "pjm-capacity-dr", "peak_load_kw": 1000.0, "energy_usd_per_kwh": 0.1}
+    options: dict[str, dict[str, object]] = {
+        "bip": {
+            "product": "bip-pge",
+            "firm_kw": 600.0,
+            "nomination_kw": 300.0,
+            "capacity_usd_per_kw_month": 9.0,
+            "shortfall_usd_per_kwh": 6.0,
+        },
+        "scr": {
+            "product": "nyiso-scr",
+            "coincident_load_kw": 900.0,
+            "nomination_kw": 400.0,
+            "capacity_usd_per_kw_month": 10.0,
+            "energy_usd_per_kwh": 0.4,
+        },
+        "pjm": {**pjm, "firm_kw": 400.0, "loss_frac": 1.05, "shortfall_usd_per_kwh": 2.3},
+        "drop": {**pjm, "drop_kw": 600.0, "shortfall_usd_per_kwh": 2.3},
+        "no call": {**pjm, "firm_kw": 400.0, "shortfall_usd_per_kwh": 2.3, "test_frac": 0.9},
+    }
+    events = () if kind == "no call" else (call,)
+    s = DemandResponse.model_validate({"as_of": NOW, "events": events, **options[kind]})
+    assert s.nominated_kw is not None
+
+    def apart(kw: float) -> float:
+        other = s.enrolled_at(kw)
+        assert other.nominated_kw == pytest.approx(kw)
+        assert other.counted_from_kw == pytest.approx(s.counted_from_kw)
+        return usd(other.settle(record(t, net), w)) - told(other, w, net)[0]
+
+    kw = s.nominated_kw + 50.0
+    slope = (apart(kw + 100.0) - apart(kw)) / 100.0
+    assert slope == pytest.approx(s.promised_usd_per_kw(t, s.calls_of(w, t)), rel=1e-9)

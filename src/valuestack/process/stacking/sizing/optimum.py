@@ -24,10 +24,12 @@ from ..cases import bound_run, held_at, offers_of
 from ..meters import Step
 from .case import Case
 from .prices import size_of
+from .programme import SMALL_KW, Programme, enrolled
 from .settled import GAP, TIME_LIMIT_S, nothing, planned, settled, weighted_offers, weighted_terms
 
 NOTHING = 0.5  # kW, kWh: below, an asset is not there
 MOST_S = 240.0  # of one search over plans
+ENROLLED = "enrolled_kw"  # axis of a programme
 ENERGY_H = 6.0  # energy axis up to so many hours of the load's peak, where no price names a limit
 
 
@@ -64,12 +66,31 @@ def axes_of(case: Case, assets: Sequence[Any]) -> list[Axis]:
     return out
 
 
-def _joint(case: Case, assets: Sequence[Any], load_kw: Kw | None, beside: _Beside) -> Joint | str:
-    """The problem whose decisions are the sizes of `assets` as well as the plan."""
+def enrolled_axes(case: Case, on_offer: Sequence[Programme]) -> list[Axis]:
+    """Enrolled kW as sizes to decide: each earns by the kW what it is paid though nothing is delivered; its terms hold
+    the rest."""
+    t, out = case.m.timeline, []
+    for p in on_offer:
+        told = p.stream.calls_of(case.m.world, t)
+        earns = p.stream.promised_usd_per_kw(t, told) * case.weight(p.stream.layer, p.name)
+        out.append(Axis(f"{p.name}.{ENROLLED}", p.most_kw, -earns))
+    return out
+
+
+def _joint(
+    case: Case,
+    assets: Sequence[Any],
+    load_kw: Kw | None,
+    beside: _Beside,
+    on_offer: Sequence[Programme] = (),
+) -> Joint | str:
+    """The problem whose decisions are the sizes of `assets`, and the kW enrolled, as well as the plan."""
     p0 = case.on([*assets, *beside.assets], load_kw)
 
     def model(size: Mapping[str, float]) -> tuple[Sequence[Any], Sequence[Any]]:
-        p = case.on([*(resized(a, size) for a in assets), *beside.assets], load_kw)
+        kw = {x.name: max(size[f"{x.name}.{ENROLLED}"], SMALL_KW) for x in on_offer}
+        other = enrolled(case, kw, aggregated=True) if on_offer else case
+        p = other.on([*(resized(a, size) for a in assets), *beside.assets], load_kw)
         offers, terms = weighted_offers(case, offers_of(p.ready)), weighted_terms(case, p)
         if not beside.held_kw:
             return offers, terms
@@ -85,7 +106,7 @@ def _joint(case: Case, assets: Sequence[Any], load_kw: Kw | None, beside: _Besid
     return joint(
         m.timeline,
         m.load_kw,
-        axes_of(case, assets),
+        [*axes_of(case, assets), *enrolled_axes(case, on_offer)],
         model,
         load_kvar=m.load_kvar,
         import_limit_kw=m.meter.import_limit_kw,
@@ -122,15 +143,19 @@ def best_of(
     most: int = 40,
     beside: Sequence[Any] = (),
     held_kw: Mapping[str, Kw] | None = None,
+    on_offer: Sequence[Programme] = (),
 ) -> Found:
     """Best sizes of assets: in one problem where it is affine in them, else by a search over plans.
 
     load_kw: another load than the meter's. most: plans that a search may look at. beside: assets of a given size that
-    are there too. held_kw: power of some of these, load sign, (n,) by name, which is then no decision.
+    are there too. held_kw: power of some of these, load sign, (n,) by name, which is then no decision. on_offer:
+    programmes whose enrolled kW are sizes too, 'stream.enrolled_kw'; InputError where terms are no lines in them.
     """
-    problem = _joint(case, assets, load_kw, _Beside(tuple(beside), held_kw or {}))
+    problem = _joint(case, assets, load_kw, _Beside(tuple(beside), held_kw or {}), on_offer)
     if isinstance(problem, Joint):
         return Found(tuple(assets), problem.best(), problem)
+    if on_offer:
+        raise InputError(problem)
     axes = axes_of(case, assets)
 
     def cost(size: Mapping[str, float]) -> float:

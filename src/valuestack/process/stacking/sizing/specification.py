@@ -65,8 +65,8 @@ def specification(case: Case, chosen: Outcome | None, battery: Any) -> tuple[dic
         for u in wear.warranty:
             limit = "" if u.limit is None else f"; the asset's warranty allows {u.limit:,.4g}"
             row(f"warranty: {u.name}", f"at least {u.used_per_y:,.4g} {u.unit}", f"what the plan uses{limit}")
-    for claim, kw in chosen.enrolled_kw.items():
-        row("enrolled", f"{kw:,.0f} kW", f"the most that the plan sells as {claim}")
+    for kw, why in _promised(chosen):
+        row("enrolled", f"{kw:,.0f} kW", why)
     asked = _asked(case, chosen)
     for key, unit in (("response_s", "s to full power"), ("telemetry_s", "s between reports")):
         found = [(getattr(r, key), s) for s, r in asked if getattr(r, key, None) is not None]
@@ -83,6 +83,13 @@ def specification(case: Case, chosen: Outcome | None, battery: Any) -> tuple[dic
             "no programme is served",
         )
     return tuple(rows)
+
+
+def _promised(chosen: Outcome) -> list[tuple[float, str]]:
+    """kW sold hour by hour, and kW promised to programmes, with to whom."""
+    sold = [(kw, f"the most that the plan sells as {claim}") for claim, kw in chosen.enrolled_kw.items()]
+    rows = [r for r in chosen.enrolment if r["enrolled_kw"]]
+    return sold + [(r["enrolled_kw"], f"promised to {r['programme']}, {r['product']}") for r in rows]
 
 
 def _asked(case: Case, chosen: Outcome) -> list[tuple[str, Any]]:

@@ -19,6 +19,7 @@ from ....site.site import Site
 from ....site.vendors import Vendors
 from ..meters import Step, quiet
 from .case import Case, case_of
+from .enrolment import enrolments, most_worth
 from .frontier import frontier_of, next_units
 from .granularity import granularity_rows
 from .moving import moving_or_buying
@@ -27,7 +28,7 @@ from .prices import is_sizable
 from .quotes import quotes
 from .specification import specification, with_battery
 from .together import together
-from .words import assumptions, findings, sentences, short_span
+from .words import assumptions, enrolled_words, findings, sentences, short_span
 from .written import as_written
 
 
@@ -69,6 +70,8 @@ def size(
     clock.lap("everything together")
     alone += as_written(case, assets, sizable, notes, step)
     clock.lap("options")
+    alone += enrolments(case, sizable, alone, notes, step)
+    clock.lap("enrolment")
     quoted = () if vendors is None else quotes(case, sizable, vendors, step)
     points: tuple[Outcome, ...] = ()
     units: tuple[dict[str, Any], ...] = ()
@@ -84,9 +87,7 @@ def size(
         clock.lap("granularity")
         moving = moving_or_buying(case, alone, own, battery, step)
         clock.lap("moving or buying")
-    best = max(
-        (o for o in (*alone, *quoted, *points) if o.npv_usd is not None), key=lambda o: o.npv_usd or 0.0
-    )
+    best = most_worth(case, (*alone, *quoted, *points), notes)
     chosen = best if best.npv_usd is not None and best.npv_usd > 0 else None
     sheet = specification(case, with_battery([chosen, optimum, *ranked(alone)], battery), battery)
     step("done", 1.0)
@@ -102,6 +103,7 @@ def size(
         vendors=quoted,
         frontier=points,
         next_units=units,
+        enrolment=tuple(r for o in alone for r in o.enrolment),
         spec=sheet,
         granularity=rows,
         moving=moving,
@@ -117,7 +119,7 @@ def size(
                 x.name: x.usd_per_unit / case.span_y for a in sizable for x in axes_of(case, [a])
             },
         },
-        sentences=sentences(case, chosen, optimum, moving, rows),
+        sentences=(*sentences(case, chosen, optimum, moving, rows), *enrolled_words(alone)),
         head=(*case.m.head, *short_span(case.span_y)),
         assumptions=assumptions(case, assets, notes, vendors),
         findings=findings(case, (*alone, *quoted), both, vendors),

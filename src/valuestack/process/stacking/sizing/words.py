@@ -60,6 +60,24 @@ def sentences(
     return tuple(out)
 
 
+def enrolled_words(options: Sequence[Outcome]) -> tuple[str, ...]:
+    """How many kW to enrol beside the option of most NPV of those whose enrolments were decided."""
+    decided = [o for o in options if o.enrolment]
+    if not decided:
+        return ()
+    best = max(decided, key=lambda o: o.net_usd_per_y if o.npv_usd is None else o.npv_usd)
+    parts = []
+    for r in best.enrolment:
+        if r["enrolled_kw"]:
+            parts.append(
+                f"{r['programme']} {r['enrolled_kw']:,.0f} kW for {_usd(r['net_usd_per_y'])} a year (as written "
+                f"{r['written_kw']:,.0f} kW; limited by {r['limited_by']})"
+            )
+        else:
+            parts.append(f"{r['programme']} nothing ({r['limited_by']})")
+    return (f"Enrol beside {best.words}: {'; '.join(parts)}. NPV with it {_usd(best.npv_usd)}.",)
+
+
 def assumptions(
     case: Case, assets: Sequence[Any], notes: Sequence[str], vendors: Vendors | None
 ) -> tuple[Assumption, ...]:
