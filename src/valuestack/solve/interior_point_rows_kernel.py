@@ -53,7 +53,7 @@ def live(
     return row[:rows], begin[: rows + 1], kept[:top], by[:top], least[:rows], most[:rows], worst
 
 
-@njit(cache=True)
+@njit(inline="always")
 def _against(
     a: int, a_end: int, b: int, b_end: int, factor: float, index: Ints, value: Floats, timed: Mask, all_count: bool,
     low: Floats, up: Floats,
@@ -111,13 +111,22 @@ def distinct(
         a = head[j]
         while a >= 0:
             b = after[a]
-            while b >= 0:
-                if timeless[a] == timeless[b] and count[a] == count[b]:
-                    factor = value[anchor[b]] / value[anchor[a]]
+            while b >= 0 and (least[a] > -inf or most[a] < inf):
+                if least[b] == -inf and most[b] == inf:
+                    b = after[b]
+                    continue
+                # Two rows that bound opposite sides only matter to each other where they are alike.
+                factor = value[anchor[b]] / value[anchor[a]]
+                has_low, has_up = least[b] > -inf, most[b] < inf
+                if factor < 0:
+                    has_low, has_up = has_up, has_low
+                one_side = (least[a] > -inf and has_low) or (most[a] < inf and has_up)
+                no_more = timeless[a] or not one_side
+                together = start[a + 1] - start[a] == start[b + 1] - start[b] or not no_more
+                if together and timeless[a] == timeless[b] and count[a] == count[b]:
                     kind, under, over = _against(
-                        start[a], start[a + 1], start[b], start[b + 1], factor, index, value, timed, timeless[a],
-                        low, up,
-                    )  # fmt: skip
+                        start[a], start[a + 1], start[b], start[b + 1], factor, index, value, timed, no_more, low, up
+                    )
                     if kind == ALIKE:
                         _merged(a, b, factor, least, most, by_least, by_most, f_least, f_most)
                     elif kind == PARALLEL:
