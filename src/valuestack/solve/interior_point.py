@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ITERATIONS = 100
 STRETCH = 1_024  # places of K within which rows are sorted by length
 LONG = 24  # entries: rows with more are kept beside the sums, since each would fill a square
-TUNE = (0.021, 0.81, 0.6, 0.37, 0.5, 1.0)  # of the starting point, see `begin`; found by random search
+TUNE = (0.25, 1.57, 1.17, 0.36, 0.5, 0.57)  # of the starting point, see `begin`; found by random search
 TRIES = 4  # ever closer, before giving up
 RESIDUAL, DUAL_RESIDUAL = 1e-9, 1e-7  # scaled
 BREACH = 1e-5  # of a row, in its own unit
@@ -310,6 +310,8 @@ def _answer(
     iterations: int,
 ) -> Answer:
     """The iterate in the problem's own units, judged from the original arrays alone."""
+    from .sparse_kernel import activity
+
     fixed = _pinned(low, up)
     x = np.clip(np.where(fixed, low, state.x[place] * unit), low, up)
     y = np.zeros(a.row_lower.size)
@@ -317,9 +319,8 @@ def _answer(
     np.add.at(
         y, np.where(own >= 0, rows.row, rows.other), own * np.where(own >= 0, rows.weight, rows.other_weight)
     )
-    of = np.repeat(np.arange(y.size), np.diff(a.start))
-    activity = np.bincount(of, weights=a.value * x[a.index], minlength=y.size)
-    broken = np.maximum(a.row_lower - activity, activity - a.row_upper)
+    stands = activity(a.start, a.index, a.value, x)
+    broken = np.maximum(a.row_lower - stands, stands - a.row_upper)
     lower = proved(a, low, up, y)
     _hand_back(a, x, y)
     return Answer(x, y, float(a.cost @ x) + a.offset, lower, float(broken.max(initial=0.0)), iterations)
@@ -327,16 +328,22 @@ def _answer(
 
 def proved(a: Arrays, low: Floats, up: Floats, y: Floats) -> float:
     """The lower bound that y proves; -inf where it leaves a column without bound to fall."""
-    of = np.repeat(np.arange(y.size), np.diff(a.start))
-    reduced = a.cost - np.bincount(a.index, weights=a.value * y[of], minlength=a.cost.size)
-    up = np.where(np.isfinite(up), up, _implied_up(a, low, up, reduced < 0))
-    side = np.where(reduced > 0, low, up)
-    priced = np.where(reduced == 0, 0.0, reduced) != 0
+    left = _left(a, y)
+    up = np.where(np.isfinite(up), up, _implied_up(a, low, up, left < 0))
+    side = np.where(left > 0, low, up)
+    side[left == 0] = 0.0
     bound = np.where(y > 0, a.row_lower, a.row_upper)
-    held = y != 0
-    if not (np.isfinite(side[priced]).all() and np.isfinite(bound[held]).all()):
+    bound[y == 0] = 0.0
+    if not (np.isfinite(side).all() and np.isfinite(bound).all()):
         return -inf
-    return float(a.offset + (y[held] * bound[held]).sum() + (reduced[priced] * side[priced]).sum())
+    return float(a.offset + y @ bound + left @ side)
+
+
+def _left(a: Arrays, y: Floats) -> Floats:
+    """What rows leave of each column's cost, (columns,)."""
+    from .sparse_kernel import reduced
+
+    return reduced(a.cost, a.start, a.index, a.value, y)
 
 
 def _implied_up(a: Arrays, low: Floats, up: Floats, wanted: Mask) -> Floats:
@@ -379,14 +386,13 @@ def _hand_back(a: Arrays, x: Floats, y: Floats) -> None:
     one = np.flatnonzero(np.diff(a.start) == 1)
     if not one.size:
         return
-    of = np.repeat(np.arange(y.size), np.diff(a.start))
-    reduced = a.cost - np.bincount(a.index, weights=a.value * y[of], minlength=a.cost.size)
     entry = a.start[one]
     j, by = a.index[entry], a.value[entry]
-    usd = reduced[j] / by
+    left = _left(a, y)[j]
+    usd = left / by
     edge = np.where(usd > 0, a.row_lower[one], a.row_upper[one])
     near = np.isfinite(edge) & (np.abs(by * x[j] - edge) <= 1e-6 * (1 + np.abs(edge)))
-    inside = np.where(reduced[j] > 0, a.lower[j], a.upper[j])
+    inside = np.where(left > 0, a.lower[j], a.upper[j])
     tighter = ~np.isfinite(inside) | (np.abs(x[j] - inside) > 1e-6 * (1 + np.abs(inside)))
     at = near & tighter
     _, first = np.unique(j[at], return_index=True)

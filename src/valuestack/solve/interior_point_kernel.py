@@ -28,7 +28,8 @@ Places = np.ndarray[Any, np.dtype[np.uint32]]
 DONE, STUCK, SPENT = 0, 1, 2
 FAR = 1e30  # stands for a bound that is not there
 SLIGHT = 1e-9  # regularisation of both kinds of pivots, scaled
-BACK = 0.995
+BACK = 0.997
+PAGE, SKEW, HALF = 512, 24, 256  # numbers: of a page, between arrays, and half a page; see `_apart`
 FLOOR = 10.0  # times the residual asked for: what rounding may leave of rows that no step mends any more
 
 
@@ -327,6 +328,44 @@ def corrected(p: Programme, s: State, w: Work, mu: float) -> tuple[float, float]
     return 1.0 / primal, 1.0 / dual
 
 
+@njit(cache=True)
+def _apart(count: int, n: int) -> tuple[Floats, int]:
+    """Room for `count` arrays of n numbers and the distance from one to the next. A sweep reads a dozen arrays at
+    once; on the same offset within a page they would all fall into one set of the nearest cache and drive each other
+    out."""
+    distance = ((n + HALF) // PAGE + 1) * PAGE + SKEW
+    return np.zeros(count * distance), distance
+
+
+@njit(cache=True)
+def _work(n: int, unequal: int, equal: int, kept: int) -> Work:
+    a, d = _apart(10, n)
+    b, e = _apart(3, unequal)
+    c, g = _apart(3, equal + unequal)
+    return Work(
+        a[:n], c[:equal + unequal], a[d : d + n], a[2 * d : 2 * d + n], b[:unequal], a[3 * d : 3 * d + n],
+        a[4 * d : 4 * d + n], a[5 * d : 5 * d + n], a[6 * d : 6 * d + n], a[7 * d : 7 * d + n],
+        a[8 * d : 8 * d + n], b[e : e + unequal], b[2 * e : 2 * e + unequal], c[g : g + equal],
+        c[2 * g : 2 * g + kept],
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _state(x: Floats, sl: Floats, su: Floats, wl: Floats, wu: Floats, g: Floats, v: Floats, y: Floats) -> State:
+    """The same numbers in arrays that lie well beside each other."""
+    n, m = x.size, g.size
+    a, d = _apart(5, n)
+    b, e = _apart(2, m)
+    for k, values in enumerate((x, sl, su, wl, wu)):
+        a[k * d + HALF : k * d + HALF + n] = values
+    b[HALF : HALF + m], b[e + HALF : e + HALF + m] = g, v
+    s = HALF
+    return State(
+        a[s : s + n], a[s + d : s + d + n], a[s + 2 * d : s + 2 * d + n], a[s + 3 * d : s + 3 * d + n],
+        a[s + 4 * d : s + 4 * d + n], b[s : s + m], b[s + e : s + e + m], y,
+    )  # fmt: skip
+
+
 @njit(cache=True, error_model="numpy")
 def residuals(p: Programme, s: State, rd: Floats, rp: Floats) -> tuple[float, float]:
     """rd = c - A'y - wl + wu, rp = A x - b - g; their greatest entries."""
@@ -404,7 +443,7 @@ def begin(p: Programme, k: Pattern, tune: Floats) -> State:
     for j in range(n):
         wl[j] = p.has_low[j] * (tune[2] / sl[j] + tune[5] * max(left[j], 0.0))
         wu[j] = p.has_up[j] * (tune[2] / su[j] + tune[5] * max(-left[j], 0.0))
-    return State(x, sl, su, wl, wu, g, v, y)
+    return _state(x, sl, su, wl, wu, g, v, y)
 
 
 @njit(cache=True, error_model="numpy")
@@ -422,12 +461,8 @@ def follow(
     cost; close_dual, close_primal: greatest residuals, the latter up to FLOOR times that where a step no longer halves
     it: going on would only wear out the pivots. trace (most + 1, 6): that sum, residuals, steps, lost pivots.
     Returns (DONE, STUCK or SPENT, iterations)."""
-    n, mi, m = s.x.size, p.unequal, p.bound.size
-    w = Work(
-        np.empty(n), np.empty(m), np.empty(n), np.empty(n), np.empty(mi), np.zeros(n), np.empty(n), np.empty(n),
-        np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(mi), np.zeros(mi), np.zeros(m - mi), np.zeros(m - p.summed),
-    )  # fmt: skip
-    f = Factor(np.empty(k.below.size), np.empty(n))
+    n, mi = s.x.size, p.unequal
+    w, f = _work(n, mi, p.bound.size - mi, p.bound.size - p.summed), Factor(np.empty(k.below.size), np.empty(n))
     pairs = mi + p.has_low.sum() + p.has_up.sum()
     short, before, primal, dual = 0, 0.0, 0.0, 0.0
     residuals(p, s, w.rd, w.rp)
@@ -447,7 +482,7 @@ def follow(
         primal, dual, one, two, three = predicted(p, s, w)
         a, b = min(primal, 1.0), min(dual, 1.0)
         ahead = total + a * one + b * two + a * b * three
-        mu = min(max(ahead / total, 0.0), 1.0) ** 3 * total / pairs
+        mu = min(max(ahead / total, 0.0), 1.0) ** 4 * total / pairs
         forward(k, f, w.by_one, w.by_mu, mu)
         backward(k, f, w.by_one)
         primal, dual = corrected(p, s, w, mu)
