@@ -36,7 +36,8 @@ LONG = 24  # entries: rows with more are kept beside the sums, since each would 
 TUNE = (0.25, 1.57, 1.17, 0.36, 0.5, 0.57)  # of the starting point, see `begin`; found by random search
 TRIES = 4  # ever closer, before giving up
 RESIDUAL, DUAL_RESIDUAL = 1e-9, 1e-7  # scaled
-BREACH = 1e-5  # of a row, in its own unit
+SHARPER = 1e-2  # of the residual, where it left a row broken
+BREACH = 1e-6  # of a row, in its own unit (kW, kWh, K): ten times what HiGHS, which judges the plans, lets a row lack
 WIDEST = 40.0  # entries of L a column on average: wider problems are no chain in time
 _NEVER = 1 << 60
 
@@ -109,11 +110,11 @@ def _solve(a: Arrays, stage: Ints, gap: float) -> Answer:
     state = begin(programme, pattern, np.array(TUNE))
     trace = np.zeros((ITERATIONS + 1, 6))
     best: Answer | None = None
-    left, close = ITERATIONS, 1e-3 * place.size
+    left, close, residual = ITERATIONS, 1e-3 * place.size, RESIDUAL
     # To a rough accuracy first, where the size of the cost shows; from there to what that size asks for, and closer
     # while the bound that the multipliers prove is not near enough.
     for k in range(1 + TRIES):
-        status, used = follow(programme, pattern, state, left, close, DUAL_RESIDUAL, RESIDUAL, trace)
+        status, used = follow(programme, pattern, state, left, close, DUAL_RESIDUAL, residual, trace)
         left -= used
         cost = float(programme.cost @ state.x)
         size = max(abs(cost + a.offset / (unit * usd)), 1e-6 * float(np.abs(programme.cost).sum()))
@@ -121,6 +122,8 @@ def _solve(a: Arrays, stage: Ints, gap: float) -> Answer:
             answer = _answer(a, low, up, rows, height, unit, usd, place, state, ITERATIONS - left)
             if answer.violation <= BREACH and (best is None or _off(answer) < _off(best)):
                 best = answer
+            if answer.violation > BREACH:  # what is small beside a scaled row is not beside a tall one
+                residual *= SHARPER
             if best is not None and _off(best) <= gap * size * unit * usd:
                 return best
         if status != DONE:

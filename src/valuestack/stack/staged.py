@@ -26,7 +26,6 @@ SHARPER = 0.5  # of the gap asked for: what the interior leaves over is charge a
 ROUNDS = 3  # of setting directions
 AT_ONCE = 1e-4  # kW of both charge and discharge that count as both
 NOISE = 1e-8  # of the cost: what rounding may turn between a plan and a bound that meet
-BREACH = 1e-5  # of a row, in its own unit (kW, kWh, K): a hundredth of a watt
 
 
 def suits(compiled: Compiled) -> str | None:
@@ -141,6 +140,8 @@ def cost_usd(a: Arrays, x: Floats) -> float:
 
 def tidied(compiled: Compiled, a: Arrays, x: Floats) -> Floats | str:
     """An interior plan made one that a machine can follow and that keeps every row, or why that failed."""
+    from ..solve.interior_point import BREACH
+
     x = _repaired(compiled, a, x)
     breach = _breach(a, x)
     return x if breach <= BREACH else f"the plan of the interior point breaks a limit by {breach:.2g}"
