@@ -195,7 +195,9 @@ def _rows(a: Arrays, low: Floats, up: Floats, stage: Ints) -> _Rows:
         weight=np.concatenate((1.0 / f_least[below], -1.0 / f_most[above], 1.0 / f_least[same])),
         other=live[np.concatenate((by_least[below], by_most[upper]))],
         other_weight=np.concatenate((1.0 / f_least[below], -1.0 / f_most[above], 1.0 / f_most[same])),
-        part=np.where(np.repeat([False, True], (of.size - same.size, same.size)), 2, long[of].astype(np.int64)),
+        part=np.where(
+            np.repeat([False, True], (of.size - same.size, same.size)), 2, long[of].astype(np.int64)
+        ),
         alive=equal | np.isfinite(least) | np.isfinite(most),
     )
 
@@ -261,7 +263,7 @@ def _programme(
 
     place, row_place = _order(stage, rows)
     size = place.size + row_place.size
-    row_place = _in_time(rows, place, row_place).astype(np.uint32)
+    kept = _in_time(rows, place, row_place).astype(np.uint32)
     bound, start, column, value, height = arranged(
         rows.of, rows.side, rows.bound, rows.start, rows.index, rows.value, place, unit
     )
@@ -284,16 +286,16 @@ def _programme(
         start=start,
         column=column,
         value=value,
-        row_place=row_place,
+        row_place=kept,
         summed=int((rows.part == 0).sum()),
         unequal=int((rows.part < 2).sum()),
     )
-    begin, below = factor.lower_part(size, start, column, row_place, programme.summed)
+    begin, below = factor.lower_part(size, start, column, kept, programme.summed)
     first, below = factor.elimination(size, begin, below)
     if below.size > WIDEST * size:
         raise _No("the columns hang together across time; no narrow order was found")
     at = factor.updates(first, below)
-    entries, sums_at = factor.targets(first, below, start, column, value, row_place, programme.summed)
+    entries, sums_at = factor.targets(first, below, start, column, value, kept, programme.summed)
     return programme, factor.Pattern(first, below, entries, sums_at, at, np.zeros(size)), height, place
 
 

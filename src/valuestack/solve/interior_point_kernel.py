@@ -188,6 +188,19 @@ def load(
 
 
 @njit(cache=True, error_model="numpy")
+def _kept(p: Programme, r: Floats, dv: Floats, dy: Floats, before: float) -> None:
+    """Steps of the multipliers of kept rows out of a solution, beside `before` times what they were."""
+    for i in range(p.summed, p.bound.size):
+        c = p.row_place[i - p.summed]
+        if i < p.unequal:
+            dv[i] = before * dv[i] - r[c]
+        else:
+            k = i - p.unequal
+            dy[k] = before * dy[k] - r[c]
+        r[c] = 0.0
+
+
+@njit(cache=True, error_model="numpy")
 def predicted(p: Programme, s: State, w: Work) -> tuple[float, float, float, float, float]:
     """The predictor from its solution in w.dx: longest primal and dual steps that stay inside, and sums of
     complementarity by step: slack x multiplier after steps (a, b) = now + a first + b second + a b third. Leaves
@@ -197,13 +210,7 @@ def predicted(p: Programme, s: State, w: Work) -> tuple[float, float, float, flo
     r, r0, r1, dg, dv, ax, dy = w.dx, w.by_one, w.by_mu, w.dg, w.dv, w.ax, w.dy
     one, two, three, primal, dual = 0.0, 0.0, 0.0, 1e-30, 1e-30
     mi, start, column, value = p.unequal, p.start, p.column, p.value
-    for i in range(p.summed, p.bound.size):
-        c = p.row_place[i - p.summed]
-        if i < mi:
-            dv[i] = -r[c]
-        else:
-            dy[i - mi] = -r[c]
-        r[c] = 0.0
+    _kept(p, r, dv, dy, 0.0)
     for j in range(r.size):
         dx, lo, hi, l, u = r[j], over_low[j], over_up[j], wl[j], wu[j]
         toward, away = -dx * lo, dx * hi
@@ -278,13 +285,7 @@ def corrected(p: Programme, s: State, w: Work, mu: float) -> tuple[float, float]
     r, r0, drd, dwl, dwu, dg, dv, ax, dy = w.dx, w.by_one, w.drd, w.dwl, w.dwu, w.dg, w.dv, w.ax, w.dy
     primal, dual = 1e-30, 1e-30
     mi, start, column, value = p.unequal, p.start, p.column, p.value
-    for i in range(p.summed, p.bound.size):
-        c = p.row_place[i - p.summed]
-        if i < mi:
-            dv[i] -= r0[c]
-        else:
-            dy[i - mi] -= r0[c]
-        r0[c] = 0.0
+    _kept(p, r0, dv, dy, 1.0)
     for j in range(r.size):
         was, lo, hi, l, u = r[j], over_low[j], over_up[j], wl[j], wu[j]
         dx = was + r0[j]
@@ -351,7 +352,9 @@ def _work(n: int, unequal: int, equal: int, kept: int) -> Work:
 
 
 @njit(cache=True)
-def _state(x: Floats, sl: Floats, su: Floats, wl: Floats, wu: Floats, g: Floats, v: Floats, y: Floats) -> State:
+def _state(
+    x: Floats, sl: Floats, su: Floats, wl: Floats, wu: Floats, g: Floats, v: Floats, y: Floats
+) -> State:
     """The same numbers in arrays that lie well beside each other."""
     n, m = x.size, g.size
     a, d = _apart(5, n)
@@ -462,7 +465,10 @@ def follow(
     it: going on would only wear out the pivots. trace (most + 1, 6): that sum, residuals, steps, lost pivots.
     Returns (DONE, STUCK or SPENT, iterations)."""
     n, mi = s.x.size, p.unequal
-    w, f = _work(n, mi, p.bound.size - mi, p.bound.size - p.summed), Factor(np.empty(k.below.size), np.empty(n))
+    w, f = (
+        _work(n, mi, p.bound.size - mi, p.bound.size - p.summed),
+        Factor(np.empty(k.below.size), np.empty(n)),
+    )
     pairs = mi + p.has_low.sum() + p.has_up.sum()
     short, before, primal, dual = 0, 0.0, 0.0, 0.0
     residuals(p, s, w.rd, w.rp)

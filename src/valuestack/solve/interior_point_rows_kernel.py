@@ -80,20 +80,13 @@ def _against(
 
 
 @njit(cache=True)
-def distinct(
-    start: Ints, index: Ints, value: Floats, least: Floats, most: Floats, timed: Mask, low: Floats, up: Floats,
-    wide: int,
-) -> tuple[Ints, Floats, Ints, Floats, Mask]:  # fmt: skip
-    """Leave in `least` and `most`, in place, only what no other row implies; of alike rows the first keeps the tightest
-    bounds of all. Returns the rows that set least and most of each, how many times the row their entries are, and which
-    rows hold no timed column.
-
-    timed: (columns,) those of one stage. low, up: (columns,). wide: rows with more entries are left as they are.
-    """
-    m = least.size
-    by_least, by_most = np.arange(m), np.arange(m)
-    f_least, f_most = np.ones(m), np.ones(m)
-    head, after = np.full(low.size, -1), np.full(m, -1)
+def _anchored(
+    start: Ints, index: Ints, timed: Mask, columns: int, wide: int
+) -> tuple[Mask, Ints, Ints, Ints, Ints]:
+    """Of each row whether it holds no timed column, its first entry that counts and how many are timed; the first row
+    by column of that entry and the next one after each, rows of more than `wide` entries apart."""
+    m = start.size - 1
+    head, after = np.full(columns, -1), np.full(m, -1)
     timeless, anchor, count = np.zeros(m, np.bool_), np.full(m, -1), np.zeros(m, np.int64)
     for i in range(m - 1, -1, -1):
         for e in range(start[i], start[i + 1]):
@@ -107,6 +100,23 @@ def distinct(
             j = index[anchor[i]]
             after[i] = head[j]
             head[j] = i
+    return timeless, anchor, count, head, after
+
+
+@njit(cache=True)
+def distinct(
+    start: Ints, index: Ints, value: Floats, least: Floats, most: Floats, timed: Mask, low: Floats, up: Floats,
+    wide: int,
+) -> tuple[Ints, Floats, Ints, Floats, Mask]:  # fmt: skip
+    """Leave in `least` and `most`, in place, only what no other row implies; of alike rows the first keeps the tightest
+    bounds of all. Returns the rows that set least and most of each, how many times the row their entries are, and which
+    rows hold no timed column.
+
+    timed: (columns,) those of one stage. low, up: (columns,). wide: rows with more entries are left as they are.
+    """
+    m = least.size
+    by_least, by_most, f_least, f_most = np.arange(m), np.arange(m), np.ones(m), np.ones(m)
+    timeless, anchor, count, head, after = _anchored(start, index, timed, low.size, wide)
     for j in range(low.size):
         a = head[j]
         while a >= 0:
@@ -125,7 +135,17 @@ def distinct(
                 together = start[a + 1] - start[a] == start[b + 1] - start[b] or not no_more
                 if together and timeless[a] == timeless[b] and count[a] == count[b]:
                     kind, under, over = _against(
-                        start[a], start[a + 1], start[b], start[b + 1], factor, index, value, timed, no_more, low, up
+                        start[a],
+                        start[a + 1],
+                        start[b],
+                        start[b + 1],
+                        factor,
+                        index,
+                        value,
+                        timed,
+                        no_more,
+                        low,
+                        up,
                     )
                     if kind == ALIKE:
                         _merged(a, b, factor, least, most, by_least, by_most, f_least, f_most)
@@ -157,9 +177,7 @@ def _merged(
 
 
 @njit(cache=True)
-def _implied(
-    a: int, b: int, factor: float, under: float, over: float, least: Floats, most: Floats
-) -> None:
+def _implied(a: int, b: int, factor: float, under: float, over: float, least: Floats, most: Floats) -> None:
     """Bounds of row b that row a implies are taken away: b = factor a + something within [under, over]. Equations stay
     whole."""
     low, up = factor * least[a], factor * most[a]
@@ -175,7 +193,14 @@ def _implied(
 
 @njit(cache=True)
 def arranged(
-    order: Ints, side: Floats, bound: Floats, start: Ints, index: Ints, value: Floats, place: Ints, unit: float
+    order: Ints,
+    side: Floats,
+    bound: Floats,
+    start: Ints,
+    index: Ints,
+    value: Floats,
+    place: Ints,
+    unit: float,
 ) -> tuple[Floats, Ints, np.ndarray[Any, np.dtype[np.uint32]], Floats, Floats]:
     """Rows `order`, turned by `side`, each scaled to a greatest entry of one, its entries in the order of K: bound,
     start, column, value and the height that it was divided by."""

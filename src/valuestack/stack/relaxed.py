@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -118,47 +118,15 @@ def by_relaxing(
     if isinstance(root, str):
         return root
     best = _Best(lower=root.lower_bound)
-
-    def told() -> bool:
-        """Report, and whether to stop."""
-        used = time.monotonic() - began
-        if progress is not None:
-            progress(min(1.0, used / time_limit_s) if time_limit_s < inf else 0.0, best.gap)
-        return best.gap <= gap or used > time_limit_s
-
-    months, seen = _Months(compiled, a), set[bytes]()
-
-    def tried(fixed: Arrays) -> bool:
-        """Whether to stop, after a plan with these switches where it is a new one."""
-        key = fixed.lower[fixed.integer].tobytes()
-        if key in seen:
-            return False
-        seen.add(key)
-        _try(compiled, fixed, best, months, 0.1 * gap, SHARE * time_limit_s)
-        return told()
-
-    def put_together() -> bool:
-        return tried(replace(a, lower=months.low, upper=months.high))
-
-    stop = False
-    for k, threshold in enumerate(THRESHOLDS):
-        stop = tried(_rounded(compiled, a, root.x, threshold))
-        together = months.usd + a.offset - best.lower <= gap * abs(best.lower)
-        if stop or (k and best.x is not None and together and put_together()):
-            stop = True
-            break
+    search = _Search(compiled, a, gap, time_limit_s, progress, began, best, _Months(compiled, a))
+    stop = search.thresholds(root.x)
     if best.x is None:
         return "no pattern of switches that was tried has a plan"
-    for _ in range(0 if stop else TRIMS):
-        before = best.usd
-        stop = put_together() or any(tried(_used(compiled, a, best.x, share)) for share in USED)
-        if stop or best.usd >= before - NEAR * gap * abs(before):
-            break
-    stop = stop or put_together()
+    stop = stop or search.less_used()
     if not stop:
         for window in _stretches(compiled, root.x, best.x):
             _refine(compiled, a, best, window, gap, time_limit_s - (time.monotonic() - began))
-            if told():
+            if search.told():
                 break
     how = (
         f"interior point over {best.tried} patterns of switches; upper - lower bound "
@@ -168,6 +136,67 @@ def by_relaxing(
         return f"the relaxation's bound stands {best.lower - best.usd:.3g} USD above a plan, so it is none"
     assert best.duals is not None
     return best.x, best.duals, min(best.lower, best.usd), how, best.gap <= gap
+
+
+@dataclass(slots=True, eq=False)
+class _Search:
+    """Patterns of switches, each tried once; every step returns whether to stop."""
+
+    compiled: Compiled
+    a: Arrays
+    gap: float
+    time_limit_s: float
+    progress: Progress | None
+    began: float
+    best: _Best
+    months: _Months
+    seen: set[bytes] = field(default_factory=set)
+
+    def told(self) -> bool:
+        """Report."""
+        used, limit = time.monotonic() - self.began, self.time_limit_s
+        if self.progress is not None:
+            self.progress(min(1.0, used / limit) if limit < inf else 0.0, self.best.gap)
+        return self.best.gap <= self.gap or used > limit
+
+    def tried(self, fixed: Arrays) -> bool:
+        """A plan with these switches."""
+        key = fixed.lower[fixed.integer].tobytes()
+        if key in self.seen:
+            return False
+        self.seen.add(key)
+        seconds = SHARE * self.time_limit_s
+        _try(self.compiled, fixed, self.best, self.months, 0.1 * self.gap, seconds)
+        return self.told()
+
+    def put_together(self) -> bool:
+        """The best switches of every month."""
+        return self.tried(replace(self.a, lower=self.months.low, upper=self.months.high))
+
+    def thresholds(self, relaxed: Floats) -> bool:
+        """Switches rounded; months are put together as soon as that promises the gap."""
+        for threshold in THRESHOLDS:
+            if self.tried(_rounded(self.compiled, self.a, relaxed, threshold)):
+                return True
+            off = self.months.usd + self.a.offset - self.best.lower
+            if off <= self.gap * abs(self.best.lower) and self.put_together():
+                return True
+        return False
+
+    def less_used(self) -> bool:
+        """Units off where the best plan has little use of them, and months anew, while that pays."""
+        best = self.best
+        for _ in range(TRIMS):
+            before = best.usd
+            if self.put_together():
+                return True
+            for share in USED:
+                assert best.x is not None
+                if self.tried(_used(self.compiled, self.a, best.x, share)):
+                    return True
+            if best.usd >= before - NEAR * self.gap * abs(before):
+                break
+        return self.put_together()
 
 
 def _switches(compiled: Compiled) -> Iterator[Columns]:
@@ -200,9 +229,7 @@ def _linear(compiled: Compiled, a: Arrays, gap: float, seconds: float) -> Answer
     return Answer(x, dual, usd, usd, 0.0, 0)
 
 
-def _try(
-    compiled: Compiled, fixed: Arrays, best: _Best, months: _Months, gap: float, seconds: float
-) -> None:
+def _try(compiled: Compiled, fixed: Arrays, best: _Best, months: _Months, gap: float, seconds: float) -> None:
     """A plan with these switches, kept where it is the best so far, and by month."""
     best.tried += 1
     found = _linear(compiled, _tightened(fixed), gap, seconds)
