@@ -27,14 +27,17 @@ import numpy as np
 from .problem import Arrays, Floats, Ints, Mask
 
 if TYPE_CHECKING:
-    from .interior_point_kernel import Pattern, Programme, State
+    from .interior_point_factor_kernel import Pattern
+    from .interior_point_kernel import Programme, State
 
 ITERATIONS = 100
+STRETCH = 1_024  # places of K within which rows are sorted by length
 LONG = 24  # entries: rows with more are kept beside the sums, since each would fill a square
-TUNE = (0.021, 0.81, 0.6, 0.37, 0.5, 1.0)  # of the starting point, see `begin`; found by random search
+TUNE = (0.25, 1.57, 1.17, 0.36, 0.5, 0.57)  # of the starting point, see `begin`; found by random search
 TRIES = 4  # ever closer, before giving up
 RESIDUAL, DUAL_RESIDUAL = 1e-9, 1e-7  # scaled
-BREACH = 1e-5  # of a row, in its own unit
+SHARPER = 1e-2  # of the residual, where it left a row broken
+BREACH = 1e-6  # of a row, in its own unit (kW, kWh, K): ten times what HiGHS, which judges the plans, lets a row lack
 WIDEST = 40.0  # entries of L a column on average: wider problems are no chain in time
 _NEVER = 1 << 60
 
@@ -57,25 +60,28 @@ class Answer:
 
 @dataclass(slots=True, eq=False)
 class _Rows:
-    """One-sided rows A x >= bound, then equations; row-wise. row: original number, sign: -1 where it was turned.
+    """One-sided rows A x >= bound, then equations: each is `side` times row `of` of the live ones, which stand row-wise
+    in start, index, value. row, weight: original row whose bound it is, and what its multiplier weighs there; other,
+    other_weight: of an equation made of two rows the one that bounds it from above. part: 0 short, 1 long or without
+    any stage, 2 equation."""
 
-    summed: how many short unequal rows come first; unequal: how many come before the equations."""
-
-    bound: Floats
     start: Ints
     index: Ints
     value: Floats
+    of: Ints
+    side: Floats
+    bound: Floats
     row: Ints
-    sign: Floats
-    other: Ints  # of an equation made of two rows: the one that bounds it from above, with its sign
-    other_sign: Floats
-    summed: int
-    unequal: int
+    weight: Floats
+    other: Ints
+    other_weight: Floats
+    part: Ints
+    alive: Mask
 
-    @property
-    def of(self) -> Ints:
-        """Row of each entry."""
-        return np.repeat(np.arange(self.bound.size), np.diff(self.start))
+    def taken(self, order: Ints) -> None:
+        """The same in another order."""
+        for name in ("of", "side", "bound", "row", "weight", "other", "other_weight", "part"):
+            setattr(self, name, getattr(self, name)[order])
 
 
 class _No(Exception):
@@ -104,11 +110,11 @@ def _solve(a: Arrays, stage: Ints, gap: float) -> Answer:
     state = begin(programme, pattern, np.array(TUNE))
     trace = np.zeros((ITERATIONS + 1, 6))
     best: Answer | None = None
-    left, close = ITERATIONS, 1e-3 * place.size
+    left, close, residual = ITERATIONS, 1e-3 * place.size, RESIDUAL
     # To a rough accuracy first, where the size of the cost shows; from there to what that size asks for, and closer
     # while the bound that the multipliers prove is not near enough.
     for k in range(1 + TRIES):
-        status, used = follow(programme, pattern, state, left, close, DUAL_RESIDUAL, RESIDUAL, trace)
+        status, used = follow(programme, pattern, state, left, close, DUAL_RESIDUAL, residual, trace)
         left -= used
         cost = float(programme.cost @ state.x)
         size = max(abs(cost + a.offset / (unit * usd)), 1e-6 * float(np.abs(programme.cost).sum()))
@@ -116,6 +122,8 @@ def _solve(a: Arrays, stage: Ints, gap: float) -> Answer:
             answer = _answer(a, low, up, rows, height, unit, usd, place, state, ITERATIONS - left)
             if answer.violation <= BREACH and (best is None or _off(answer) < _off(best)):
                 best = answer
+            if answer.violation > BREACH:  # what is small beside a scaled row is not beside a tall one
+                residual *= SHARPER
             if best is not None and _off(best) <= gap * size * unit * usd:
                 return best
         if status != DONE:
@@ -154,110 +162,43 @@ def _pinned(low: Floats, up: Floats) -> Mask:
     return out
 
 
-def _spread(start: Ints, counts: Ints) -> Ints:
-    """start[i], start[i] + 1, ... counts[i] of them, for every i."""
-    first = np.repeat(start - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
-    return first + np.arange(first.size)
-
-
 def _rows(a: Arrays, low: Floats, up: Floats, stage: Ints) -> _Rows:
-    """Rows with at least two decisions, each once: those with equal entries keep the tightest bounds."""
-    count = np.diff(a.start)
-    live = np.flatnonzero(count > 1)
+    """Rows with at least two decisions that no other row implies, each once."""
+    from . import interior_point_rows_kernel as kernel
+
     fixed = _pinned(low, up)
-    index, value, start, count = a.index, a.value, a.start[live], count[live]
-    least, most = a.row_lower[live], a.row_upper[live]
-    at = _spread(start, count)
-    index, value = index[at], value[at]
-    if fixed[index].any():
-        gone = fixed[index]
-        of = np.repeat(np.arange(live.size), count)
-        moved = np.bincount(of[gone], weights=(value * low[index])[gone], minlength=live.size)
-        least, most = least - moved, most - moved
-        count = count - np.bincount(of[gone], minlength=live.size)
-        index, value = index[~gone], value[~gone]
-        _slack_rows(least[count == 0], most[count == 0])
-        kept = count > 0
-        live, least, most, count = live[kept], least[kept], most[kept], count[kept]
-    start = np.concatenate(([0], np.cumsum(count)))
-    head = np.sign(value[start[:-1]]) if live.size else np.zeros(0)
-    reps, least, most = _once(index, value * np.repeat(head, count), start, least, most, head)
-    timed = (stage[index] >= 0).astype(np.int64)
-    timeless: Mask = np.add.reduceat(timed, start[:-1]) == 0 if live.size else np.zeros(0, dtype=bool)
-    return _one_sided(live, reps, least, most, head, index, value, start, count, timeless)
-
-
-def _slack_rows(least: Floats, most: Floats) -> None:
-    if (least > 1e-6).any() or (most < -1e-6).any():
+    live, start, index, value, least, most, worst = kernel.live(
+        a.start, a.index, a.value, a.row_lower, a.row_upper, low, fixed
+    )
+    if worst > 1e-6:
         raise _No("a row without any decision left cannot be met")
-
-
-def _once(
-    index: Ints, value: Floats, start: Ints, least: Floats, most: Floats, head: Floats
-) -> tuple[tuple[Ints, Ints], Floats, Floats]:
-    """Each kind of row once: numbers of the rows that set its least and its most, and these; entries as turned
-    by head."""
-    n = start.size - 1
-    none = np.zeros(0, dtype=np.int64)
-    if not n:
-        return (none, none), np.zeros(0), np.zeros(0)
-    random = np.random.default_rng(1).random((2, int(index.max()) + 1))
-    key, proof = (np.add.reduceat(value * r[index], start[:-1]) for r in random)
-    kinds, into = np.unique(key, return_inverse=True)
-    turned_least = np.where(head > 0, least, -most)
-    turned_most = np.where(head > 0, most, -least)
-    low, high = np.full(kinds.size, -inf), np.full(kinds.size, inf)
-    np.maximum.at(low, into, turned_least)
-    np.minimum.at(high, into, turned_most)
-    by_low, by_high = np.zeros(kinds.size, dtype=np.int64), np.zeros(kinds.size, dtype=np.int64)
-    for by, mine in ((by_low, turned_least == low[into]), (by_high, turned_most == high[into])):
-        at = np.flatnonzero(mine)
-        by[into[at]] = at
-    if (proof != proof[by_low][into]).any():
-        raise _No("two different rows look alike to the interior point")
-    if (low > high + 1e-7 * (1 + np.abs(high))).any():
+    by_least, f_least, by_most, f_most, timeless = kernel.distinct(
+        start, index, value, least, most, stage >= 0, low, up, LONG
+    )
+    if (least > most + 1e-7 * (1 + np.abs(most))).any():
         raise _No("two limits on one quantity leave no room")
-    return (by_low, by_high), low, np.maximum(low, high)
-
-
-def _one_sided(
-    live: Ints,
-    reps: tuple[Ints, Ints],
-    least: Floats,
-    most: Floats,
-    head: Floats,
-    index: Ints,
-    value: Floats,
-    start: Ints,
-    count: Ints,
-    timeless: Mask,
-) -> _Rows:
+    most = np.maximum(least, most)
     equal = _pinned(least, most)
-    below = np.flatnonzero(~equal & np.isfinite(least))
-    above = np.flatnonzero(~equal & np.isfinite(most))
+    below, above = np.flatnonzero(~equal & np.isfinite(least)), np.flatnonzero(~equal & np.isfinite(most))
     same = np.flatnonzero(equal)
-    row = np.concatenate((reps[0][below], reps[1][above], reps[0][same]))
-    other = np.concatenate((reps[0][below], reps[1][above], reps[1][same]))
-    turn = np.concatenate((np.ones(below.size), -np.ones(above.size), np.ones(same.size)))
-    bound = np.concatenate((least[below], -most[above], least[same]))
-    is_equal = np.repeat([False, False, True], (below.size, above.size, same.size))
-    sign = turn * head[row]
-    long = (count[row] > LONG) | timeless[row]
-    order = np.lexsort((row, count[row], np.where(is_equal, 2, np.where(long, 1, 0))))
-    row, sign, bound, other, turn = row[order], sign[order], bound[order], other[order], turn[order]
-    many = count[row]
-    at = _spread(start[row], many)
+    of = np.concatenate((below, above, same))
+    long = (np.diff(start) > LONG) | timeless
+    upper = np.concatenate((above, same))
     return _Rows(
-        bound=bound,
-        start=np.concatenate(([0], np.cumsum(many))).astype(np.int64),
-        index=index[at],
-        value=value[at] * np.repeat(sign, many),
-        row=live[row],
-        sign=sign,
-        other=live[other],
-        other_sign=turn * head[other],
-        summed=int((~is_equal & ~long).sum()),
-        unequal=int((~is_equal).sum()),
+        start=start,
+        index=index,
+        value=value,
+        of=of,
+        side=np.repeat([1.0, -1.0, 1.0], (below.size, above.size, same.size)),
+        bound=np.concatenate((least[below], -most[above], least[same])),
+        row=live[np.concatenate((by_least[below], by_most[above], by_least[same]))],
+        weight=np.concatenate((1.0 / f_least[below], -1.0 / f_most[above], 1.0 / f_least[same])),
+        other=live[np.concatenate((by_least[below], by_most[upper]))],
+        other_weight=np.concatenate((1.0 / f_least[below], -1.0 / f_most[above], 1.0 / f_most[same])),
+        part=np.where(
+            np.repeat([False, True], (of.size - same.size, same.size)), 2, long[of].astype(np.int64)
+        ),
+        alive=equal | np.isfinite(least) | np.isfinite(most),
     )
 
 
@@ -279,65 +220,53 @@ def _order(stage: Ints, rows: _Rows) -> tuple[Ints, Ints]:
 
     Columns of no stage come last of their time, those of a single row first and rows among them alone before the
     others: a sum over a window has no curvature of its own before its parts have given it some."""
-    n, m = stage.size, rows.bound.size
-    of = rows.of
-    known = stage[rows.index]
-    last_row, first_row = np.full(m, -1, dtype=np.int64), np.full(m, _NEVER, dtype=np.int64)
-    np.maximum.at(last_row, of, known)
-    np.minimum.at(first_row, of, np.where(known < 0, _NEVER, known))
-    last, first = stage.astype(np.int64), np.where(stage < 0, _NEVER, stage).astype(np.int64)
-    # A long row is kept: it waits for its last column, but its columns need not wait for it, unless nothing else
-    # gives them a time.
-    short = (np.diff(rows.start) <= LONG)[of]
-    timeless = last_row < 0
-    for k in range(3):
-        on = (last_row[of] >= 0) & (short if k == 0 else short | (last[rows.index] < 0))
-        np.maximum.at(last, rows.index[on], last_row[of[on]])
-        np.minimum.at(first, rows.index[on], first_row[of[on]])
-        open_rows = last_row < 0
-        if not open_rows.any():
-            break
-        on = open_rows[of]
-        np.maximum.at(last_row, of[on], last[rows.index[on]])
-        np.minimum.at(first_row, of[on], first[rows.index[on]])
-    kept = slice(rows.summed, None)
+    from .interior_point_factor_kernel import ranked, reach_in_time
+
+    first, last, first_row, last_row, timeless, touched = reach_in_time(
+        stage.astype(np.int64), rows.start, rows.index, rows.alive, LONG, _NEVER
+    )
+    kept = rows.of[rows.part > 0]
     when = np.concatenate((last, last_row[kept]))
     span = when - np.minimum(np.concatenate((first, first_row[kept])), when)
-    single = np.bincount(rows.index, minlength=n) <= 1
-    column_kind = np.where(stage >= 0, 0, np.where(single, 2, 4))
+    column_kind = np.where(stage >= 0, 0, np.where(touched <= 1, 2, 4))
     kind = np.concatenate((column_kind, np.where(timeless[kept], 3, 1)))
+    order = np.arange(kind.size)
+    for key in (kind, np.where(kind > 1, 0, span), np.maximum(kind, 1), when + 1):
+        order = ranked(order, key)
     place = np.empty(kind.size, dtype=np.int64)
-    place[np.lexsort((kind, np.where(kind > 1, 0, span), np.maximum(kind, 1), when))] = np.arange(place.size)
-    return place[:n], place[n:]
+    place[order] = np.arange(place.size)
+    return place[: stage.size], place[stage.size :]
 
 
 def _in_time(rows: _Rows, place: Ints, row_place: Ints) -> Ints:
-    """Put the rows of each part in the order of K in place, so that a sweep stays near itself; their places in K."""
-    last = np.concatenate(
-        (np.maximum.reduceat(place[rows.index], rows.start[:-1])[: rows.summed], row_place)
-        if rows.bound.size
-        else (np.zeros(0, dtype=np.int64), row_place)
-    )
-    part = np.repeat([0, 1, 2], (rows.summed, rows.unequal - rows.summed, last.size - rows.unequal))
-    order = np.lexsort((last, part))
-    count = np.diff(rows.start)[order]
-    at = _spread(rows.start[order], count)
-    rows.index, rows.value = rows.index[at], rows.value[at]
-    rows.start = np.concatenate(([0], np.cumsum(count))).astype(np.int64)
-    rows.bound, rows.row, rows.sign = rows.bound[order], rows.row[order], rows.sign[order]
-    rows.other, rows.other_sign = rows.other[order], rows.other_sign[order]
-    return last[order][rows.summed :]
+    """Put the rows of each part in the order of K in place, so that a sweep stays near itself, and those of one length
+    together within a stretch, so that a loop knows its length; places in K of the kept rows."""
+    from .interior_point_factor_kernel import ranked
+
+    last = np.zeros(rows.of.size, dtype=np.int64)
+    if rows.of.size:
+        last = np.maximum.reduceat(place[rows.index], rows.start[:-1])[rows.of]
+    last[rows.part > 0] = row_place
+    order = np.arange(last.size)
+    for key in (last, np.diff(rows.start)[rows.of], last // STRETCH, rows.part):
+        order = ranked(order, key)
+    rows.taken(order)
+    return last[order][rows.part > 0]
 
 
 def _programme(
     cost: Floats, low: Floats, up: Floats, rows: _Rows, stage: Ints, unit: float, usd: float
 ) -> tuple[Programme, Pattern, Floats, Ints]:
-    from . import interior_point_kernel as kernel
+    from . import interior_point_factor_kernel as factor
+    from .interior_point_kernel import FAR, Programme
+    from .interior_point_rows_kernel import arranged
 
     place, row_place = _order(stage, rows)
     size = place.size + row_place.size
-    row_place = _in_time(rows, place, row_place)
-    height = np.maximum.reduceat(np.abs(rows.value), rows.start[:-1]) if rows.bound.size else np.zeros(0)
+    kept = _in_time(rows, place, row_place).astype(np.uint32)
+    bound, start, column, value, height = arranged(
+        rows.of, rows.side, rows.bound, rows.start, rows.index, rows.value, place, unit
+    )
     fixed = _pinned(low, up)
     has_low, has_up = np.isfinite(low) & ~fixed, np.isfinite(up) & ~fixed
 
@@ -347,48 +276,27 @@ def _programme(
         out[place] = values
         return out
 
-    programme = kernel.Programme(
+    programme = Programme(
         cost=spread(np.where(fixed, 0.0, cost / usd), 0.0),
-        low=spread(np.where(has_low, low / unit, -kernel.FAR), -kernel.FAR),
-        up=spread(np.where(has_up, up / unit, kernel.FAR), kernel.FAR),
+        low=spread(np.where(has_low, low / unit, -FAR), -FAR),
+        up=spread(np.where(has_up, up / unit, FAR), FAR),
         has_low=spread(has_low.astype(np.float64), 0.0),
         has_up=spread(has_up.astype(np.float64), 0.0),
-        bound=rows.bound / height / unit,
-        start=rows.start,
-        column=place[rows.index].astype(np.uint32),
-        value=rows.value / height[rows.of],
-        row_place=row_place.astype(np.uint32),
-        summed=rows.summed,
-        unequal=rows.unequal,
+        bound=bound,
+        start=start,
+        column=column,
+        value=value,
+        row_place=kept,
+        summed=int((rows.part == 0).sum()),
+        unequal=int((rows.part < 2).sum()),
     )
-    begin, below = _lower_part(programme, size)
-    first, below = kernel.elimination(size, begin, below)
+    begin, below = factor.lower_part(size, start, column, kept, programme.summed)
+    first, below = factor.elimination(size, begin, below)
     if below.size > WIDEST * size:
         raise _No("the columns hang together across time; no narrow order was found")
-    at = kernel.updates(first, below)
-    fixed_entries, sums_start, sums_at, sums_by = kernel.targets(programme, first, below)
-    pattern = kernel.Pattern(first, below, fixed_entries, sums_start, sums_at, sums_by, at, np.zeros(size))
-    return programme, pattern, height, place
-
-
-def _lower_part(p: Programme, size: int) -> tuple[Ints, np.ndarray[tuple[int], np.dtype[np.uint32]]]:
-    """Rows below the diagonal of K by column, repeats and all."""
-    count = np.diff(p.start)
-    where = p.column.astype(np.int64)
-    first = p.start[p.summed]
-    kept = np.repeat(p.row_place.astype(np.int64), count[p.summed :])
-    row, col = [np.maximum(kept, where[first:])], [np.minimum(kept, where[first:])]
-    for k in np.unique(count[: p.summed]).tolist():
-        mine = np.flatnonzero(count[: p.summed] == k)
-        square = np.sort(where[p.start[mine][:, None] + np.arange(k)], axis=1)
-        for i in range(k):
-            for j in range(i + 1, k):
-                row.append(square[:, j])
-                col.append(square[:, i])
-    rows, cols = np.concatenate(row), np.concatenate(col)
-    order = np.argsort(cols, kind="stable")
-    begin = np.concatenate(([0], np.cumsum(np.bincount(cols, minlength=size)))).astype(np.int64)
-    return begin, rows[order].astype(np.uint32)
+    at = factor.updates(first, below)
+    entries, sums_at = factor.targets(first, below, start, column, value, kept, programme.summed)
+    return programme, factor.Pattern(first, below, entries, sums_at, at, np.zeros(size)), height, place
 
 
 # --- certificate -----------------------------------------------------------------------------------------
@@ -407,16 +315,17 @@ def _answer(
     iterations: int,
 ) -> Answer:
     """The iterate in the problem's own units, judged from the original arrays alone."""
+    from .sparse_kernel import activity
+
     fixed = _pinned(low, up)
     x = np.clip(np.where(fixed, low, state.x[place] * unit), low, up)
     y = np.zeros(a.row_lower.size)
     own = np.concatenate((state.v, state.y)) * usd / height
     np.add.at(
-        y, np.where(own >= 0, rows.row, rows.other), own * np.where(own >= 0, rows.sign, rows.other_sign)
+        y, np.where(own >= 0, rows.row, rows.other), own * np.where(own >= 0, rows.weight, rows.other_weight)
     )
-    of = np.repeat(np.arange(y.size), np.diff(a.start))
-    activity = np.bincount(of, weights=a.value * x[a.index], minlength=y.size)
-    broken = np.maximum(a.row_lower - activity, activity - a.row_upper)
+    stands = activity(a.start, a.index, a.value, x)
+    broken = np.maximum(a.row_lower - stands, stands - a.row_upper)
     lower = proved(a, low, up, y)
     _hand_back(a, x, y)
     return Answer(x, y, float(a.cost @ x) + a.offset, lower, float(broken.max(initial=0.0)), iterations)
@@ -424,16 +333,22 @@ def _answer(
 
 def proved(a: Arrays, low: Floats, up: Floats, y: Floats) -> float:
     """The lower bound that y proves; -inf where it leaves a column without bound to fall."""
-    of = np.repeat(np.arange(y.size), np.diff(a.start))
-    reduced = a.cost - np.bincount(a.index, weights=a.value * y[of], minlength=a.cost.size)
-    up = np.where(np.isfinite(up), up, _implied_up(a, low, up, reduced < 0))
-    side = np.where(reduced > 0, low, up)
-    priced = np.where(reduced == 0, 0.0, reduced) != 0
+    left = _left(a, y)
+    up = np.where(np.isfinite(up), up, _implied_up(a, low, up, left < 0))
+    side = np.where(left > 0, low, up)
+    side[left == 0] = 0.0
     bound = np.where(y > 0, a.row_lower, a.row_upper)
-    held = y != 0
-    if not (np.isfinite(side[priced]).all() and np.isfinite(bound[held]).all()):
+    bound[y == 0] = 0.0
+    if not (np.isfinite(side).all() and np.isfinite(bound).all()):
         return -inf
-    return float(a.offset + (y[held] * bound[held]).sum() + (reduced[priced] * side[priced]).sum())
+    return float(a.offset + y @ bound + left @ side)
+
+
+def _left(a: Arrays, y: Floats) -> Floats:
+    """What rows leave of each column's cost, (columns,)."""
+    from .sparse_kernel import reduced
+
+    return reduced(a.cost, a.start, a.index, a.value, y)
 
 
 def _implied_up(a: Arrays, low: Floats, up: Floats, wanted: Mask) -> Floats:
@@ -476,14 +391,13 @@ def _hand_back(a: Arrays, x: Floats, y: Floats) -> None:
     one = np.flatnonzero(np.diff(a.start) == 1)
     if not one.size:
         return
-    of = np.repeat(np.arange(y.size), np.diff(a.start))
-    reduced = a.cost - np.bincount(a.index, weights=a.value * y[of], minlength=a.cost.size)
     entry = a.start[one]
     j, by = a.index[entry], a.value[entry]
-    usd = reduced[j] / by
+    left = _left(a, y)[j]
+    usd = left / by
     edge = np.where(usd > 0, a.row_lower[one], a.row_upper[one])
     near = np.isfinite(edge) & (np.abs(by * x[j] - edge) <= 1e-6 * (1 + np.abs(edge)))
-    inside = np.where(reduced[j] > 0, a.lower[j], a.upper[j])
+    inside = np.where(left > 0, a.lower[j], a.upper[j])
     tighter = ~np.isfinite(inside) | (np.abs(x[j] - inside) > 1e-6 * (1 + np.abs(inside)))
     at = near & tighter
     _, first = np.unique(j[at], return_index=True)

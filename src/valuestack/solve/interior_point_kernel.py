@@ -1,15 +1,15 @@
-"""Kernels of the interior point: symbolic and numeric factorisation of a sparse quasidefinite matrix, and the
-predictor-corrector loop.
+"""Kernels of the interior point: the predictor-corrector loop.
 
 The matrix is that of the Newton step after all slacks are eliminated,
 
     K = [ Theta_x + A_S' Theta_z A_S    A_L' ]
         [ A_L                          -D    ]
 
-with short rows S summed into the upper left and equations and long rows L kept. Every symmetric order of a
-quasidefinite matrix has a factorisation K = L D L' (Vanderbei 1995, doi:10.1137/0805005), so the order may
-follow time alone: then L is as narrow as the state of the plant, and a year costs what a Riccati sweep costs.
-All targets of the numeric phase are listed once, since the pattern never changes.
+with short rows S summed into the upper left and equations and long rows L kept.
+
+Memory decides the speed, so an iteration reads the rows three times: `load` moves the iterate, builds K and the
+predictor's right side; `predicted` finishes its step and scatters the corrector's right side, which is linear in the
+mu that is only known afterwards; `corrected` finishes the step and gathers how it changes the residuals.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from .interior_point_factor_kernel import Factor, Pattern, backward, factorise, forward
+
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Places = np.ndarray[Any, np.dtype[np.uint32]]
@@ -26,17 +28,17 @@ Places = np.ndarray[Any, np.dtype[np.uint32]]
 DONE, STUCK, SPENT = 0, 1, 2
 FAR = 1e30  # stands for a bound that is not there
 SLIGHT = 1e-9  # regularisation of both kinds of pivots, scaled
-BACK = 0.995
-LOST = 1e-15  # of a diagonal entry: what is left of it below this is noise
+BACK = 0.997
+PAGE, SKEW, HALF = 512, 24, 256  # numbers: of a page, between arrays, and half a page; see `_apart`
 FLOOR = 10.0  # times the residual asked for: what rounding may leave of rows that no step mends any more
 
 
 class Programme(NamedTuple):
     """minimise c x subject to A x >= b for the first `unequal` rows, A x = b for the others, low <= x <= up.
 
-    Rows `summed` and on, the equations among them, are kept in K; those before are summed in. Row-wise, in order of
-    time. All of x stands in the order of K, where the places of kept rows hold columns without cost, bound and
-    entry, so that no place is ever looked up. Where a column has no bound, low or up is `FAR` and has_low or
+    Rows `summed` and on, the equations among them, are kept in K; those before are summed in. Row-wise, roughly in
+    order of time. All of x stands in the order of K, where the places of kept rows hold columns without cost, bound
+    and entry, so that no place is ever looked up. Where a column has no bound, low or up is `FAR` and has_low or
     has_up is 0, else 1. row_place: place in K of each kept row, in order.
     """
 
@@ -52,175 +54,6 @@ class Programme(NamedTuple):
     row_place: Places
     summed: int
     unequal: int
-
-
-class Pattern(NamedTuple):
-    """Columns of L below the diagonal, and where the numeric phase adds what.
-
-    fixed: entries of K that never change, in L's slots. sums_start (rows + 1,), sums_at, sums_by: for each summed
-    row the slots (diagonal position p as -1 - p) and the products a_i a_j. update_at: slot of every product of
-    two entries of a column of L, in order of elimination. own (n,): scratch, the diagonal of K before elimination.
-    """
-
-    first: Ints
-    below: Places
-    fixed: Floats
-    sums_start: Ints
-    sums_at: Places
-    sums_by: Floats
-    update_at: Places
-    own: Floats
-
-
-@njit(cache=True)
-def elimination(n: int, begin: Ints, lower: Places) -> tuple[Ints, Places]:
-    """Pattern of L from the strictly lower pattern of K by columns (sorted or not, repeats allowed)."""
-    first = np.zeros(n + 1, np.int64)
-    head = np.full(n, -1, np.int64)
-    after = np.full(n, -1, np.int64)
-    mark = np.full(n, -1, np.int64)
-    room = max(4 * lower.size, 16)
-    below = np.empty(room, np.uint32)
-    top = 0
-    for j in range(n):
-        first[j] = top
-        need = begin[j + 1] - begin[j]
-        child = head[j]
-        while child >= 0:
-            need += first[child + 1] - first[child]
-            child = after[child]
-        while top + need > room:
-            grown = np.empty(2 * room, np.uint32)
-            grown[:top] = below[:top]
-            below, room = grown, 2 * room
-        mark[j] = j
-        for e in range(begin[j], begin[j + 1]):
-            i = lower[e]
-            if mark[i] != j:
-                mark[i] = j
-                below[top] = i
-                top += 1
-        child = head[j]
-        while child >= 0:
-            for e in range(first[child], first[child + 1]):
-                i = below[e]
-                if mark[i] != j:
-                    mark[i] = j
-                    below[top] = i
-                    top += 1
-            child = after[child]
-        first[j + 1] = top
-        if top > first[j]:
-            mine = below[first[j] : top]
-            mine.sort()
-            parent = mine[0]
-            after[j] = head[parent]
-            head[parent] = j
-    return first, below[:top].copy()
-
-
-@njit(cache=True)
-def _slot(first: Ints, below: Places, row: Any, col: Any) -> Any:
-    """Where L holds (row, col), row > col."""
-    a, b = first[col], first[col + 1] - 1
-    while a < b:
-        mid = (a + b) >> 1
-        if below[mid] < row:
-            a = mid + 1
-        else:
-            b = mid
-    return a
-
-
-@njit(cache=True)
-def updates(first: Ints, below: Places) -> Places:
-    """Slots of all products of two entries of one column, in the order in which `factorise` makes them."""
-    n = first.size - 1
-    total = 0
-    for j in range(n):
-        k = first[j + 1] - first[j]
-        total += k * (k - 1) // 2
-    out = np.empty(total, np.uint32)
-    at = 0
-    for j in range(n):
-        for b in range(first[j], first[j + 1]):
-            col = below[b]
-            e = first[col]
-            for a in range(b + 1, first[j + 1]):
-                row = below[a]
-                while below[e] < row:
-                    e += 1
-                out[at] = e
-                at += 1
-    return out
-
-
-@njit(cache=True)
-def targets(p: Programme, first: Ints, below: Places) -> tuple[Floats, Ints, Places, Floats]:
-    """Fixed entries, and slots and products of the summed rows."""
-    fixed = np.zeros(below.size)
-    start = np.zeros(p.summed + 1, np.int64)
-    for i in range(p.summed):
-        k = p.start[i + 1] - p.start[i]
-        start[i + 1] = start[i] + k * (k + 1) // 2
-    at, by = np.empty(start[p.summed], np.uint32), np.empty(start[p.summed])
-    for i in range(p.summed):
-        s = start[i]
-        for e in range(p.start[i], p.start[i + 1]):
-            for f in range(p.start[i], e + 1):
-                a, b = np.int64(p.column[e]), np.int64(p.column[f])
-                at[s] = below.size + a if a == b else _slot(first, below, max(a, b), min(a, b))
-                by[s] = p.value[e] * p.value[f]
-                s += 1
-    for i in range(p.summed, p.start.size - 1):
-        a = np.int64(p.row_place[i - p.summed])
-        for e in range(p.start[i], p.start[i + 1]):
-            b = np.int64(p.column[e])
-            fixed[_slot(first, below, max(a, b), min(a, b))] = p.value[e]
-    return fixed, start, at, by
-
-
-@njit(cache=True, error_model="numpy")
-def factorise(k: Pattern, work: Floats) -> int:
-    """K = L D L' in place. work: entries below the diagonal in L's slots, then the diagonal, (slots + n,).
-
-    Near the end weights differ by more than a number holds, and what should be left of a pivot is lost in what was
-    taken from it. Such a pivot is given the size of the noise and the sign that it must have (as in Wright 1999,
-    doi:10.1137/S1052623496304712): the step is short there, and the next iteration sees what it left. Returns how
-    many were."""
-    at, slots, lost = 0, k.below.size, 0
-    for j in range(k.first.size - 1):
-        a1 = k.first[j + 1]
-        pivot, own = work[slots + j], k.own[j]
-        if not pivot * own > LOST * own * own:
-            pivot = LOST * own
-            work[slots + j] = pivot
-            lost += 1
-        by = 1.0 / pivot
-        for b in range(k.first[j], a1):
-            raw = work[b]
-            scaled = raw * by
-            work[slots + k.below[b]] -= scaled * raw
-            for a in range(b + 1, a1):
-                work[k.update_at[at]] -= scaled * work[a]
-                at += 1
-            work[b] = scaled
-    return lost
-
-
-@njit(cache=True, error_model="numpy")
-def substitute(k: Pattern, work: Floats, r: Floats) -> None:
-    """r <- K^-1 r."""
-    n, slots = k.first.size - 1, k.below.size
-    for j in range(n):
-        v = r[j]
-        for e in range(k.first[j], k.first[j + 1]):
-            r[k.below[e]] -= work[e] * v
-    for j in range(n - 1, -1, -1):
-        v = r[j] / work[slots + j]
-        for e in range(k.first[j], k.first[j + 1]):
-            v -= work[e] * r[k.below[e]]
-        r[j] = v
 
 
 class State(NamedTuple):
@@ -239,51 +72,301 @@ class State(NamedTuple):
     y: Floats
 
 
-class Step(NamedTuple):
-    """What a Newton step adds to x, wl, wu, g, v and y; rooms follow x."""
+class Work(NamedTuple):
+    """Scratch of the loop. rd = c - A'y - wl + wu, rp = A x - b - g; over_*: one over each slack, 0 where there is no
+    bound; dx: right side, then step; by_one, by_mu: the corrector's right side is by_one + mu by_mu, by_one then holds
+    its solution; d*: the step, drd that of rd at a full dual one; ax: A dx of the kept rows."""
 
-    x: Floats
-    wl: Floats
-    wu: Floats
-    g: Floats
-    v: Floats
-    y: Floats
-
-
-class Room(NamedTuple):
-    """One over each slack, and multiplier over slack: of x's low and up bound, of the unequal rows."""
-
-    low: Floats
-    up: Floats
-    g: Floats
-    by_low: Floats
-    by_up: Floats
-    by_g: Floats
+    rd: Floats
+    rp: Floats
+    over_low: Floats
+    over_up: Floats
+    over_g: Floats
+    dx: Floats
+    by_one: Floats
+    by_mu: Floats
+    drd: Floats
+    dwl: Floats
+    dwu: Floats
+    dg: Floats
+    dv: Floats
+    dy: Floats
+    ax: Floats
 
 
 @njit(cache=True, error_model="numpy")
-def _load(p: Programme, k: Pattern, s: State, room: Room, work: Floats) -> None:
-    """K at this iterate, and the inverses of the slacks."""
-    slots = k.below.size
-    work[:slots] = k.fixed
-    for j in range(s.x.size):
-        low, up = p.has_low[j] / s.sl[j], p.has_up[j] / s.su[j]
-        by_low, by_up = s.wl[j] * low, s.wu[j] * up
-        room.low[j], room.up[j] = low, up
-        room.by_low[j], room.by_up[j] = by_low, by_up
-        work[slots + j] = SLIGHT + by_low + by_up
-    for i in range(p.unequal):
-        room.g[i] = 1.0 / s.g[i]
-        room.by_g[i] = s.v[i] * room.g[i]
-    for i in range(p.summed, p.bound.size):
-        t = SLIGHT + s.g[i] / s.v[i] if i < p.unequal else SLIGHT
-        work[slots + p.row_place[i - p.summed]] = -t
+def load(
+    p: Programme, k: Pattern, s: State, w: Work, f: Factor, primal: float, dual: float
+) -> tuple[float, float, float]:
+    """Move by the step in `w`, then K, the inverses of the slacks and the predictor's right side; returns the sum of
+    complementarity and the greatest residuals, dual and primal."""
+    x, sl, su, wl, wu, g, v, y = s.x, s.sl, s.su, s.wl, s.wu, s.g, s.v, s.y
+    rd, rp, over_low, over_up, over_g = w.rd, w.rp, w.over_low, w.over_up, w.over_g
+    r, drd, dwl, dwu, dg, dv, ax, dy = w.dx, w.drd, w.dwl, w.dwu, w.dg, w.dv, w.ax, w.dy
+    has_low, has_up = p.has_low, p.has_up
+    low, diagonal = f.low, f.diagonal
+    low[:] = k.fixed
+    total, most_d, most_p = 0.0, 0.0, 0.0
+    for j in range(x.size):
+        a = primal * r[j]
+        x[j] += a
+        lo, hi = sl[j] + a, su[j] - a
+        ml, mu = wl[j] + dual * dwl[j], wu[j] + dual * dwu[j]
+        d = rd[j] + dual * drd[j]
+        sl[j], su[j], wl[j], wu[j], rd[j] = lo, hi, ml, mu, d
+        total += ml * lo + mu * hi
+        most_d = max(most_d, abs(d))
+        lo, hi = has_low[j] / lo, has_up[j] / hi
+        over_low[j], over_up[j] = lo, hi
+        diagonal[j] = SLIGHT + ml * lo + mu * hi
+        r[j] = mu - ml - d
+    start, column, value, sums_at = p.start, p.column, p.value, k.sums_at
+    at, e0, stay = 0, start[0], 1.0 - primal
     for i in range(p.summed):
-        t = room.by_g[i]
-        for e in range(k.sums_start[i], k.sums_start[i + 1]):
-            work[k.sums_at[e]] += t * k.sums_by[e]
-    for j in range(s.x.size):
-        k.own[j] = work[slots + j]
+        gi, vi, ri = g[i] + primal * dg[i], v[i] + dual * dv[i], rp[i] * stay
+        g[i], v[i], rp[i] = gi, vi, ri
+        total += gi * vi
+        most_p = max(most_p, abs(ri))
+        by = 1.0 / gi
+        over_g[i] = by
+        t = vi * by
+        a = -vi - t * ri
+        e1 = start[i + 1]
+        if e1 - e0 == 3:
+            c0, c1, c2 = column[e0], column[e0 + 1], column[e0 + 2]
+            a0, a1, a2 = value[e0], value[e0 + 1], value[e0 + 2]
+            t0, t1, t2 = t * a0, t * a1, t * a2
+            low[sums_at[at]] += t1 * a0
+            low[sums_at[at + 1]] += t2 * a0
+            low[sums_at[at + 2]] += t2 * a1
+            diagonal[c0] += t0 * a0
+            diagonal[c1] += t1 * a1
+            diagonal[c2] += t2 * a2
+            r[c0] += a * a0
+            r[c1] += a * a1
+            r[c2] += a * a2
+            at += 3
+        elif e1 - e0 == 2:
+            c0, c1 = column[e0], column[e0 + 1]
+            a0, a1 = value[e0], value[e0 + 1]
+            t0, t1 = t * a0, t * a1
+            low[sums_at[at]] += t1 * a0
+            diagonal[c0] += t0 * a0
+            diagonal[c1] += t1 * a1
+            r[c0] += a * a0
+            r[c1] += a * a1
+            at += 1
+        else:
+            for b in range(e0, e1):
+                c, ab = column[b], value[b]
+                tb = t * ab
+                for e in range(e0, b):
+                    low[sums_at[at]] += tb * value[e]
+                    at += 1
+                diagonal[c] += tb * ab
+                r[c] += a * ab
+        e0 = e1
+    mi = p.unequal
+    for i in range(p.summed, p.bound.size):
+        c = p.row_place[i - p.summed]
+        if i < mi:
+            gi, vi, ri = g[i] + primal * dg[i], v[i] + dual * dv[i], rp[i] * stay
+            g[i], v[i] = gi, vi
+            total += gi * vi
+            over_g[i] = 1.0 / gi
+            diagonal[c] = -SLIGHT - gi / vi
+            r[c] = -gi - ri
+        else:
+            y[i - mi] += dual * dy[i - mi]
+            ri = rp[i] + primal * ax[i - p.summed]
+            diagonal[c] = -SLIGHT
+            r[c] = -ri
+        rp[i] = ri
+        most_p = max(most_p, abs(ri))
+    k.own[:] = diagonal
+    return total, most_d, most_p
+
+
+@njit(cache=True, error_model="numpy")
+def _kept(p: Programme, r: Floats, dv: Floats, dy: Floats, before: float) -> None:
+    """Steps of the multipliers of kept rows out of a solution, beside `before` times what they were."""
+    for i in range(p.summed, p.bound.size):
+        c = p.row_place[i - p.summed]
+        if i < p.unequal:
+            dv[i] = before * dv[i] - r[c]
+        else:
+            k = i - p.unequal
+            dy[k] = before * dy[k] - r[c]
+        r[c] = 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def predicted(p: Programme, s: State, w: Work) -> tuple[float, float, float, float, float]:
+    """The predictor from its solution in w.dx: longest primal and dual steps that stay inside, and sums of
+    complementarity by step: slack x multiplier after steps (a, b) = now + a first + b second + a b third. Leaves
+    Mehrotra's second-order term in by_one and what mu weighs in by_mu."""
+    sl, su, wl, wu, g, v = s.sl, s.su, s.wl, s.wu, s.g, s.v
+    rp, over_low, over_up, over_g = w.rp, w.over_low, w.over_up, w.over_g
+    r, r0, r1, dg, dv, ax, dy = w.dx, w.by_one, w.by_mu, w.dg, w.dv, w.ax, w.dy
+    one, two, three, primal, dual = 0.0, 0.0, 0.0, 1e-30, 1e-30
+    mi, start, column, value = p.unequal, p.start, p.column, p.value
+    _kept(p, r, dv, dy, 0.0)
+    for j in range(r.size):
+        dx, lo, hi, l, u = r[j], over_low[j], over_up[j], wl[j], wu[j]
+        toward, away = -dx * lo, dx * hi
+        a, b = l * toward - l, u * away - u
+        one += dx * (l - u)
+        two += sl[j] * a + su[j] * b
+        three += dx * (a - b)
+        primal = max(primal, toward, away)
+        if -a > dual * l:
+            dual = -a / l
+        if -b > dual * u:
+            dual = -b / u
+        r1[j] = lo - hi
+        r0[j] = a * toward - b * away
+    e0 = start[0]
+    for i in range(p.summed):
+        a, e1 = rp[i], start[i + 1]
+        for e in range(e0, e1):
+            a += value[e] * r[column[e]]
+        dg[i] = a
+        vi, by = v[i], over_g[i]
+        toward = -a * by
+        b = vi * toward - vi
+        one += a * vi
+        two += g[i] * b
+        three += a * b
+        primal = max(primal, toward)
+        if -b > dual * vi:
+            dual = -b / vi
+        b *= toward
+        if e1 - e0 == 3:
+            c0, c1, c2 = column[e0], column[e0 + 1], column[e0 + 2]
+            a0, a1, a2 = value[e0], value[e0 + 1], value[e0 + 2]
+            r0[c0] += a0 * b
+            r1[c0] += a0 * by
+            r0[c1] += a1 * b
+            r1[c1] += a1 * by
+            r0[c2] += a2 * b
+            r1[c2] += a2 * by
+        else:
+            for e in range(e0, e1):
+                c, ab = column[e], value[e]
+                r0[c] += ab * b
+                r1[c] += ab * by
+        e0 = e1
+    for i in range(p.summed, p.bound.size):
+        a, c = 0.0, p.row_place[i - p.summed]
+        for e in range(start[i], start[i + 1]):
+            a += value[e] * r[column[e]]
+        ax[i - p.summed] = a
+        r0[c], r1[c] = 0.0, 0.0
+        if i < mi:
+            a += rp[i]
+            vi, b = v[i], dv[i]
+            dg[i] = a
+            one += a * vi
+            two += g[i] * b
+            three += a * b
+            primal = max(primal, -a * over_g[i])
+            if -b > dual * vi:
+                dual = -b / vi
+            r0[c], r1[c] = -a * b / vi, 1.0 / vi
+    return 1.0 / primal, 1.0 / dual, one, two, three
+
+
+@njit(cache=True, error_model="numpy")
+def corrected(p: Programme, s: State, w: Work, mu: float) -> tuple[float, float]:
+    """The whole step from the predictor in w.dx and what the corrector adds to it in by_one; the longest primal and
+    dual steps that stay inside."""
+    wl, wu, v = s.wl, s.wu, s.v
+    over_low, over_up, over_g = w.over_low, w.over_up, w.over_g
+    r, r0, drd, dwl, dwu, dg, dv, ax, dy = w.dx, w.by_one, w.drd, w.dwl, w.dwu, w.dg, w.dv, w.ax, w.dy
+    primal, dual = 1e-30, 1e-30
+    mi, start, column, value = p.unequal, p.start, p.column, p.value
+    _kept(p, r0, dv, dy, 1.0)
+    for j in range(r.size):
+        was, lo, hi, l, u = r[j], over_low[j], over_up[j], wl[j], wu[j]
+        dx = was + r0[j]
+        toward, away = -was * lo, was * hi
+        a = mu * lo - l * (dx * lo) - l + (l * toward - l) * toward
+        b = mu * hi + u * (dx * hi) - u + (u * away - u) * away
+        primal = max(primal, -dx * lo, dx * hi)
+        if -a > dual * l:
+            dual = -a / l
+        if -b > dual * u:
+            dual = -b / u
+        r[j], dwl[j], dwu[j], drd[j] = dx, a, b, b - a
+    e0 = start[0]
+    for i in range(p.summed):
+        a, e1 = 0.0, start[i + 1]
+        for e in range(e0, e1):
+            a += value[e] * r0[column[e]]
+        vi, by, was = v[i], over_g[i], dg[i]
+        toward = -was * by
+        b = vi * toward - vi
+        b += b * toward + by * (mu - vi * a)
+        a += was
+        dg[i], dv[i] = a, b
+        primal = max(primal, -a * by)
+        if -b > dual * vi:
+            dual = -b / vi
+        for e in range(e0, e1):
+            drd[column[e]] -= value[e] * b
+        e0 = e1
+    for i in range(p.summed, p.bound.size):
+        a, b = 0.0, dv[i] if i < mi else dy[i - mi]
+        for e in range(start[i], start[i + 1]):
+            a += value[e] * r0[column[e]]
+            drd[column[e]] -= value[e] * b
+        ax[i - p.summed] += a
+        if i < mi:
+            dg[i] += a
+            primal = max(primal, -dg[i] * over_g[i])
+            if -b > dual * v[i]:
+                dual = -b / v[i]
+    return 1.0 / primal, 1.0 / dual
+
+
+@njit(cache=True)
+def _apart(count: int, n: int) -> tuple[Floats, int]:
+    """Room for `count` arrays of n numbers and the distance from one to the next. A sweep reads a dozen arrays at
+    once; on the same offset within a page they would all fall into one set of the nearest cache and drive each other
+    out."""
+    distance = ((n + HALF) // PAGE + 1) * PAGE + SKEW
+    return np.zeros(count * distance), distance
+
+
+@njit(cache=True)
+def _work(n: int, unequal: int, equal: int, kept: int) -> Work:
+    a, d = _apart(10, n)
+    b, e = _apart(3, unequal)
+    c, g = _apart(3, equal + unequal)
+    return Work(
+        a[:n], c[:equal + unequal], a[d : d + n], a[2 * d : 2 * d + n], b[:unequal], a[3 * d : 3 * d + n],
+        a[4 * d : 4 * d + n], a[5 * d : 5 * d + n], a[6 * d : 6 * d + n], a[7 * d : 7 * d + n],
+        a[8 * d : 8 * d + n], b[e : e + unequal], b[2 * e : 2 * e + unequal], c[g : g + equal],
+        c[2 * g : 2 * g + kept],
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _state(
+    x: Floats, sl: Floats, su: Floats, wl: Floats, wu: Floats, g: Floats, v: Floats, y: Floats
+) -> State:
+    """The same numbers in arrays that lie well beside each other."""
+    n, m = x.size, g.size
+    a, d = _apart(5, n)
+    b, e = _apart(2, m)
+    for k, values in enumerate((x, sl, su, wl, wu)):
+        a[k * d + HALF : k * d + HALF + n] = values
+    b[HALF : HALF + m], b[e + HALF : e + HALF + m] = g, v
+    s = HALF
+    return State(
+        a[s : s + n], a[s + d : s + d + n], a[s + 2 * d : s + 2 * d + n], a[s + 3 * d : s + 3 * d + n],
+        a[s + 4 * d : s + 4 * d + n], b[s : s + m], b[s + e : s + e + m], y,
+    )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")
@@ -310,117 +393,21 @@ def residuals(p: Programme, s: State, rd: Floats, rp: Floats) -> tuple[float, fl
 
 
 @njit(cache=True, error_model="numpy")
-def _direction(
-    p: Programme, k: Pattern, s: State, room: Room, work: Floats, rd: Floats, rp: Floats, mu: float,
-    second: Step, d: Step,
-) -> None:  # fmt: skip
-    """Newton step d towards slack x multiplier = mu - second."""
-    n, mi, r = s.x.size, p.unequal, d.x
-    for j in range(n):
-        a = (mu - second.wl[j]) * room.low[j] - s.wl[j]
-        b = (mu - second.wu[j]) * room.up[j] - s.wu[j]
-        d.wl[j], d.wu[j] = a, b
-        r[j] = a - b - rd[j]
-    for i in range(mi):
-        d.v[i] = (mu - second.v[i]) * room.g[i] - s.v[i]
-    for i in range(p.summed, p.bound.size):
-        a = d.v[i] * s.g[i] / s.v[i] if i < mi else 0.0
-        r[p.row_place[i - p.summed]] = a - rp[i]
-    for i in range(p.summed):
-        a = d.v[i] - room.by_g[i] * rp[i]
-        for e in range(p.start[i], p.start[i + 1]):
-            r[p.column[e]] += p.value[e] * a
-    substitute(k, work, r)
-    for i in range(p.summed, p.bound.size):
-        at = p.row_place[i - p.summed]
-        if i < mi:
-            d.v[i] = -r[at]
-        else:
-            d.y[i - mi] = -r[at]
-        r[at] = 0.0
-    for j in range(n):
-        d.wl[j] -= room.by_low[j] * r[j]
-        d.wu[j] += room.by_up[j] * r[j]
-    for i in range(mi):
-        a = rp[i]
-        for e in range(p.start[i], p.start[i + 1]):
-            a += p.value[e] * r[p.column[e]]
-        d.g[i] = a
-        if i < p.summed:
-            d.v[i] -= room.by_g[i] * a
-
-
-@njit(cache=True, error_model="numpy")
-def _steps(p: Programme, s: State, room: Room, d: Step) -> tuple[float, float, float, float, float]:
-    """Longest primal and dual steps that stay inside, and sums of complementarity by step:
-    slack x multiplier after steps (a, b) = now + a first + b second + a b third."""
-    one, two, three, primal, dual = 0.0, 0.0, 0.0, 1e-30, 1e-30
-    for j in range(s.x.size):
-        dx, dl, du = d.x[j], d.wl[j], d.wu[j]
-        one += dx * (s.wl[j] - s.wu[j])
-        two += p.has_low[j] * s.sl[j] * dl + p.has_up[j] * s.su[j] * du
-        three += dx * (dl - du)
-        primal = max(primal, -dx * room.low[j], dx * room.up[j])
-        if -dl > dual * s.wl[j]:
-            dual = -dl / s.wl[j] if p.has_low[j] > 0 else dual
-        if -du > dual * s.wu[j]:
-            dual = -du / s.wu[j] if p.has_up[j] > 0 else dual
-    for i in range(p.unequal):
-        dg, dv = d.g[i], d.v[i]
-        one += dg * s.v[i]
-        two += s.g[i] * dv
-        three += dg * dv
-        primal = max(primal, -dg * room.g[i])
-        if -dv > dual * s.v[i]:
-            dual = -dv / s.v[i]
-    return 1.0 / primal, 1.0 / dual, one, two, three
-
-
-@njit(cache=True, error_model="numpy")
-def _total(p: Programme, s: State) -> float:
-    """Sum of slack x multiplier."""
-    total = 0.0
-    for j in range(s.x.size):
-        total += p.has_low[j] * s.wl[j] * s.sl[j] + p.has_up[j] * s.wu[j] * s.su[j]
-    for i in range(p.unequal):
-        total += s.g[i] * s.v[i]
-    return total
-
-
-@njit(cache=True, error_model="numpy")
-def _move(s: State, d: Step, primal: float, dual: float) -> None:
-    for j in range(s.x.size):
-        a = primal * d.x[j]
-        s.x[j] += a
-        s.sl[j] += a
-        s.su[j] -= a
-        s.wl[j] += dual * d.wl[j]
-        s.wu[j] += dual * d.wu[j]
-    for i in range(s.g.size):
-        s.g[i] += primal * d.g[i]
-        s.v[i] += dual * d.v[i]
-    for i in range(s.y.size):
-        s.y[i] += dual * d.y[i]
-
-
-@njit(cache=True, error_model="numpy")
 def _nearest(p: Programme, k: Pattern, x: Floats, width: Floats) -> None:
     """Move x by least squares, weighted by the widths, onto the equations."""
-    slots = k.below.size
-    work, r = np.zeros(slots + x.size), np.zeros(x.size)
-    work[:slots] = k.fixed
+    f, r = Factor(k.fixed.copy(), np.empty(x.size)), np.zeros(x.size)
     for j in range(x.size):
-        work[slots + j] = 1.0 / max(width[j], 1e-3) ** 2
+        f.diagonal[j] = 1.0 / max(width[j], 1e-3) ** 2
     for i in range(p.summed, p.bound.size):
-        work[slots + p.row_place[i - p.summed]] = -1e6 if i < p.unequal else -SLIGHT
+        f.diagonal[p.row_place[i - p.summed]] = -1e6 if i < p.unequal else -SLIGHT
     for i in range(p.unequal, p.bound.size):
         a = p.bound[i]
         for e in range(p.start[i], p.start[i + 1]):
             a -= p.value[e] * x[p.column[e]]
         r[p.row_place[i - p.summed]] = a
-    k.own[:] = work[slots:]
-    factorise(k, work)
-    substitute(k, work, r)
+    k.own[:] = f.diagonal
+    factorise(k, f, r)
+    backward(k, f, r)
     for j in range(x.size):
         x[j] += r[j]
     for i in range(p.row_place.size):
@@ -459,7 +446,7 @@ def begin(p: Programme, k: Pattern, tune: Floats) -> State:
     for j in range(n):
         wl[j] = p.has_low[j] * (tune[2] / sl[j] + tune[5] * max(left[j], 0.0))
         wu[j] = p.has_up[j] * (tune[2] / su[j] + tune[5] * max(-left[j], 0.0))
-    return State(x, sl, su, wl, wu, g, v, y)
+    return _state(x, sl, su, wl, wu, g, v, y)
 
 
 @njit(cache=True, error_model="numpy")
@@ -477,16 +464,16 @@ def follow(
     cost; close_dual, close_primal: greatest residuals, the latter up to FLOOR times that where a step no longer halves
     it: going on would only wear out the pivots. trace (most + 1, 6): that sum, residuals, steps, lost pivots.
     Returns (DONE, STUCK or SPENT, iterations)."""
-    n, mi, m = s.x.size, p.unequal, p.bound.size
-    work, rd, rp = np.empty(k.below.size + n), np.empty(n), np.empty(m)
-    d = Step(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(mi), np.zeros(mi), np.zeros(m - mi))
-    second = Step(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(mi), np.zeros(mi), np.zeros(m - mi))
-    room = Room(np.empty(n), np.empty(n), np.empty(mi), np.empty(n), np.empty(n), np.empty(mi))
+    n, mi = s.x.size, p.unequal
+    w, f = (
+        _work(n, mi, p.bound.size - mi, p.bound.size - p.summed),
+        Factor(np.empty(k.below.size), np.empty(n)),
+    )
     pairs = mi + p.has_low.sum() + p.has_up.sum()
-    short, before = 0, 0.0
+    short, before, primal, dual = 0, 0.0, 0.0, 0.0
+    residuals(p, s, w.rd, w.rp)
     for it in range(most + 1):
-        most_d, most_p = residuals(p, s, rd, rp)
-        total = _total(p, s)
+        total, most_d, most_p = load(p, k, s, w, f, primal, dual)
         trace[it, 0], trace[it, 1], trace[it, 2] = total, most_d, most_p
         if not (total < 1e30 and most_d < 1e30 and most_p < 1e30):
             return STUCK, it
@@ -496,27 +483,18 @@ def follow(
         before = most_p
         if it == most:
             break
-        _load(p, k, s, room, work)
-        trace[it, 5] = factorise(k, work)
-        second.wl[:] = 0.0
-        second.wu[:] = 0.0
-        second.v[:] = 0.0
-        _direction(p, k, s, room, work, rd, rp, 0.0, second, d)
-        primal, dual, one, two, three = _steps(p, s, room, d)
+        trace[it, 5] = factorise(k, f, w.dx)
+        backward(k, f, w.dx)
+        primal, dual, one, two, three = predicted(p, s, w)
         a, b = min(primal, 1.0), min(dual, 1.0)
         ahead = total + a * one + b * two + a * b * three
-        sigma = min(max(ahead / total, 0.0), 1.0) ** 3
-        for j in range(n):
-            second.wl[j], second.wu[j] = d.x[j] * d.wl[j], -d.x[j] * d.wu[j]
-        for i in range(mi):
-            second.v[i] = d.g[i] * d.v[i]
-        mu = sigma * total / pairs
-        _direction(p, k, s, room, work, rd, rp, mu, second, d)
-        primal, dual, one, two, three = _steps(p, s, room, d)
+        mu = min(max(ahead / total, 0.0), 1.0) ** 4 * total / pairs
+        forward(k, f, w.by_one, w.by_mu, mu)
+        backward(k, f, w.by_one)
+        primal, dual = corrected(p, s, w, mu)
         primal, dual = min(BACK * primal, 1.0), min(BACK * dual, 1.0)
         trace[it, 3], trace[it, 4] = primal, dual
         short = short + 1 if max(primal, dual) < 1e-4 else 0
         if short > 3:
             return STUCK, it
-        _move(s, d, primal, dual)
     return SPENT, most

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+MANY = 4_096  # entries: from there on compiled loops pay for being loaded
 _NONE_I: Ints = np.zeros(0, dtype=np.int64)
 _NONE_F: Floats = np.zeros(0)
 
@@ -115,6 +116,12 @@ class Affine:
         """The same with rows sorted and each (row, col) at most once."""
         if self.row.size < 2:
             return self
+        if self.row.size > MANY:
+            from .sparse_kernel import merged, ordered
+
+            if ordered(self.row, self.col):
+                return self
+            return Affine(self.const, *merged(self.row, self.col, self.coef, self.n))
         width = int(self.col.max()) + 1
         key = self.row * width + self.col
         if not (np.diff(key) > 0).all():
@@ -301,6 +308,10 @@ class Problem:
         if expr.fixed:
             return expr.const.copy(), expr.const.copy()
         e = expr.merged()
+        if e.row.size > MANY:
+            from .sparse_kernel import reach
+
+            return reach(e.const, e.row, e.col, e.coef, low, high)
         up = e.coef > 0
         least = e.coef * np.where(up, low[e.col], high[e.col])
         most = e.coef * np.where(up, high[e.col], low[e.col])

@@ -70,6 +70,7 @@ def bind(
     if problem.whole:
         need = np.flatnonzero(np.isfinite(low) | np.isfinite(high))
     else:
+        expr = expr.merged()
         least, most = problem.reach(expr)
         slack = 1e-9 * (1 + np.abs(expr.const))
         need = np.flatnonzero((least < low - slack) | (most > high + slack))

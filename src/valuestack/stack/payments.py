@@ -252,6 +252,7 @@ def _maximum(books: Books, g: Group, exact: Mask) -> Billed:
     n = size(p)
     flow = books.meter.flow(p.measure, where_of(p), peak=True)
     blocks, window = _blocks_average(books, p, flow)
+    blocks = blocks.merged()
     low_b, high_b = problem.reach(blocks)
     signed = (
         p.measure.flow in ("net", "kvar") or p.measure.reference_kw is not None or p.measure.own is not None

@@ -4,9 +4,12 @@
 2. Units run where the relaxation runs them by more than a threshold, runs and pauses prolonged to their least
    times; awards with a least size are held where the relaxation holds half of it; where a maximum earns, the block
    that is to set it is one that stands highest in the relaxation, or could. With all switches set, what is left is
-   linear again: a plan. Several thresholds are tried.
-3. While the gap is too wide, stretches of the year get their switches back and are solved by the general solver
-   with all else of the switches as they stand, the costliest stretch first.
+   linear again: a plan. Several thresholds are tried. Months hardly know of each other, so that one plan of the
+   year tells what its switches cost in each: the best of every month are put together and tried, too.
+3. While the gap is too wide, units stop where the best plan holds them near their least, and months are put together
+   anew.
+4. While the gap is still too wide, stretches of the year get their switches back and are solved by the general
+   solver with all else of the switches as they stand, the costliest stretch first.
 
 The gap told is that of the best plan against the proved bound, so nothing rests on the rounding being good.
 """
@@ -15,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -32,8 +35,11 @@ if TYPE_CHECKING:
     from ..solve.highs import Progress
     from ..solve.interior_point import Answer
 
-THRESHOLDS = (0.5, 0.15, 0.9, 0.02, 2.0)  # shares of a running unit; the last one turns all off
+THRESHOLDS = (0.3, 0.15, 0.5, 0.06, 2.0)  # shares of a running unit; the last one turns all off
+USED = (0.0, 0.5)  # shares of a unit's most below which a plan has little use of it
+TRIMS = 3  # rounds of stopping units that are little used
 STRETCH = 1_440  # intervals that get their switches back at a time
+NEAR = 0.02  # of the gap asked for: gains below that are not worth another round
 PASSES, PINNED = 20, 1e-9
 SHARP = 1e-6  # relative
 SHARE = 0.4  # of the time, at most, for one linear problem that the interior point does not take
@@ -56,6 +62,42 @@ class _Best:
         return (self.usd - self.lower) / max(abs(self.usd), 1.0) if self.usd < inf else inf
 
 
+class _Months:
+    """The cheapest switches of each calendar month among all plans of the year so far.
+
+    A column without an interval counts where its last row ends: a peak in its month. What a month leaves in the stores
+    for the next is not priced, so that what is put together is a guess, tried like any other.
+    """
+
+    def __init__(self, compiled: Compiled, a: Arrays) -> None:
+        at = stages(compiled)
+        of = np.repeat(np.arange(a.row_lower.size), np.diff(a.start))
+        for _ in range(3):
+            last = np.full(a.row_lower.size, -1, dtype=np.int64)
+            np.maximum.at(last, of, at[a.index])
+            own = np.full(at.size, -1, dtype=np.int64)
+            np.maximum.at(own, a.index, last[of])
+            at = np.where(at < 0, own, at)
+        month = compiled.horizon.month_id
+        self._month = (month - month[0])[at]
+        self._cost = a.cost
+        self._usd = np.full(int(month[-1] - month[0]) + 1, inf)
+        self.low, self.high = a.lower.copy(), a.upper.copy()
+
+    @property
+    def usd(self) -> float:
+        """What the year would cost if months were alone, without the constant of the problem."""
+        return float(self._usd.sum())
+
+    def note(self, x: Floats, fixed: Arrays) -> None:
+        """A plan and the switches that it was made under."""
+        usd = np.bincount(self._month, self._cost * x, self._usd.size)
+        better = usd < self._usd
+        self._usd = np.minimum(usd, self._usd)
+        mine = better[self._month] & fixed.integer & (fixed.lower == fixed.upper)
+        self.low[mine] = self.high[mine] = fixed.lower[mine]
+
+
 def suits(compiled: Compiled) -> str | None:
     """Why switches cannot be rounded here, or None where they can."""
     if compiled.discs:
@@ -76,30 +118,15 @@ def by_relaxing(
     if isinstance(root, str):
         return root
     best = _Best(lower=root.lower_bound)
-
-    def told() -> bool:
-        """Report, and whether to stop."""
-        used = time.monotonic() - began
-        if progress is not None:
-            progress(min(1.0, used / time_limit_s) if time_limit_s < inf else 0.0, best.gap)
-        return best.gap <= gap or used > time_limit_s
-
-    seen: set[bytes] = set()
-    for threshold in THRESHOLDS:
-        fixed = _rounded(compiled, a, root.x, threshold)
-        key = fixed.lower[fixed.integer].tobytes()
-        if key in seen:
-            continue
-        seen.add(key)
-        _try(compiled, fixed, best, 0.1 * gap, SHARE * time_limit_s)
-        if told():
-            break
+    search = _Search(compiled, a, gap, time_limit_s, progress, began, best, _Months(compiled, a))
+    stop = search.thresholds(root.x)
     if best.x is None:
         return "no pattern of switches that was tried has a plan"
-    if best.gap > gap:
+    stop = stop or search.less_used()
+    if not stop:
         for window in _stretches(compiled, root.x, best.x):
             _refine(compiled, a, best, window, gap, time_limit_s - (time.monotonic() - began))
-            if told():
+            if search.told():
                 break
     how = (
         f"interior point over {best.tried} patterns of switches; upper - lower bound "
@@ -109,6 +136,67 @@ def by_relaxing(
         return f"the relaxation's bound stands {best.lower - best.usd:.3g} USD above a plan, so it is none"
     assert best.duals is not None
     return best.x, best.duals, min(best.lower, best.usd), how, best.gap <= gap
+
+
+@dataclass(slots=True, eq=False)
+class _Search:
+    """Patterns of switches, each tried once; every step returns whether to stop."""
+
+    compiled: Compiled
+    a: Arrays
+    gap: float
+    time_limit_s: float
+    progress: Progress | None
+    began: float
+    best: _Best
+    months: _Months
+    seen: set[bytes] = field(default_factory=set)
+
+    def told(self) -> bool:
+        """Report."""
+        used, limit = time.monotonic() - self.began, self.time_limit_s
+        if self.progress is not None:
+            self.progress(min(1.0, used / limit) if limit < inf else 0.0, self.best.gap)
+        return self.best.gap <= self.gap or used > limit
+
+    def tried(self, fixed: Arrays) -> bool:
+        """A plan with these switches."""
+        key = fixed.lower[fixed.integer].tobytes()
+        if key in self.seen:
+            return False
+        self.seen.add(key)
+        seconds = SHARE * self.time_limit_s
+        _try(self.compiled, fixed, self.best, self.months, 0.1 * self.gap, seconds)
+        return self.told()
+
+    def put_together(self) -> bool:
+        """The best switches of every month."""
+        return self.tried(replace(self.a, lower=self.months.low, upper=self.months.high))
+
+    def thresholds(self, relaxed: Floats) -> bool:
+        """Switches rounded; months are put together as soon as that promises the gap."""
+        for threshold in THRESHOLDS:
+            if self.tried(_rounded(self.compiled, self.a, relaxed, threshold)):
+                return True
+            off = self.months.usd + self.a.offset - self.best.lower
+            if off <= self.gap * abs(self.best.lower) and self.put_together():
+                return True
+        return False
+
+    def less_used(self) -> bool:
+        """Units off where the best plan has little use of them, and months anew, while that pays."""
+        best = self.best
+        for _ in range(TRIMS):
+            before = best.usd
+            if self.put_together():
+                return True
+            for share in USED:
+                assert best.x is not None
+                if self.tried(_used(self.compiled, self.a, best.x, share)):
+                    return True
+            if best.usd >= before - NEAR * self.gap * abs(before):
+                break
+        return self.put_together()
 
 
 def _switches(compiled: Compiled) -> Iterator[Columns]:
@@ -141,8 +229,8 @@ def _linear(compiled: Compiled, a: Arrays, gap: float, seconds: float) -> Answer
     return Answer(x, dual, usd, usd, 0.0, 0)
 
 
-def _try(compiled: Compiled, fixed: Arrays, best: _Best, gap: float, seconds: float) -> None:
-    """A plan with these switches, kept where it is the best so far."""
+def _try(compiled: Compiled, fixed: Arrays, best: _Best, months: _Months, gap: float, seconds: float) -> None:
+    """A plan with these switches, kept where it is the best so far, and by month."""
     best.tried += 1
     found = _linear(compiled, _tightened(fixed), gap, seconds)
     if isinstance(found, str):
@@ -151,6 +239,7 @@ def _try(compiled: Compiled, fixed: Arrays, best: _Best, gap: float, seconds: fl
     if isinstance(x, str):
         return
     usd = cost_usd(fixed, x)
+    months.note(x, fixed)
     if usd < best.usd:
         best.x, best.usd, best.duals = x, usd, found.row_dual
 
@@ -191,6 +280,21 @@ def _rounded(compiled: Compiled, a: Arrays, x: Floats, threshold: float) -> Arra
             on = _lasting(relaxed > threshold, block, unit, compiled.horizon.step_h)
         else:
             on = _held(compiled, block, x)
+        low[block.cols] = high[block.cols] = np.clip(on.astype(float), block.lower, block.upper)
+    return replace(a, lower=low, upper=high)
+
+
+def _used(compiled: Compiled, a: Arrays, x: Floats, share: float) -> Arrays:
+    """The problem with the switches of a plan, units off where it has little use of them: not above their least by more
+    than rounding, nor above a share of their most."""
+    low, high = a.lower.copy(), a.upper.copy()
+    for block in _switches(compiled):
+        unit, on = _unit_of(compiled, block), x[block.cols] > 0.5
+        if unit is not None:
+            kw = np.abs(compiled.parts[unit.name].setpoint.value(x))
+            most = np.asarray(unit.max_kw, dtype=np.float64)
+            on = _lasting(on & (kw > np.maximum(share * most, 1.01 * np.asarray(unit.min_kw))), block, unit,
+                          compiled.horizon.step_h)  # fmt: skip
         low[block.cols] = high[block.cols] = np.clip(on.astype(float), block.lower, block.upper)
     return replace(a, lower=low, upper=high)
 

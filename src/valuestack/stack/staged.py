@@ -26,7 +26,6 @@ SHARPER = 0.5  # of the gap asked for: what the interior leaves over is charge a
 ROUNDS = 3  # of setting directions
 AT_ONCE = 1e-4  # kW of both charge and discharge that count as both
 NOISE = 1e-8  # of the cost: what rounding may turn between a plan and a bound that meet
-BREACH = 1e-5  # of a row, in its own unit (kW, kWh, K): a hundredth of a watt
 
 
 def suits(compiled: Compiled) -> str | None:
@@ -141,6 +140,8 @@ def cost_usd(a: Arrays, x: Floats) -> float:
 
 def tidied(compiled: Compiled, a: Arrays, x: Floats) -> Floats | str:
     """An interior plan made one that a machine can follow and that keeps every row, or why that failed."""
+    from ..solve.interior_point import BREACH
+
     x = _repaired(compiled, a, x)
     breach = _breach(a, x)
     return x if breach <= BREACH else f"the plan of the interior point breaks a limit by {breach:.2g}"
@@ -148,9 +149,10 @@ def tidied(compiled: Compiled, a: Arrays, x: Floats) -> Floats | str:
 
 def _breach(a: Arrays, x: Floats) -> float:
     """Greatest breach of a row or bound."""
-    of = np.repeat(np.arange(a.row_lower.size), np.diff(a.start))
-    activity = np.bincount(of, weights=a.value * x[a.index], minlength=a.row_lower.size)
-    rows = np.maximum(a.row_lower - activity, activity - a.row_upper)
+    from ..solve.sparse_kernel import activity
+
+    stands = activity(a.start, a.index, a.value, x)
+    rows = np.maximum(a.row_lower - stands, stands - a.row_upper)
     columns = np.maximum(a.lower - x, x - a.upper)
     return float(max(rows.max(initial=0.0), columns.max(initial=0.0)))
 
@@ -195,20 +197,17 @@ def _repaired(compiled: Compiled, a: Arrays, x: Floats) -> Floats:
 def _room(compiled: Compiled, a: Arrays, x: Floats, cols: Ints, way: float) -> Floats:
     """How far each of `cols` may go up (way 1) or down (-1) with all others as they are, balances of stores
     apart, (cols,)."""
+    from ..solve.sparse_kernel import room
+
     slot = np.full(x.size, -1, dtype=np.int64)
     slot[cols] = np.arange(cols.size)
-    of = np.repeat(np.arange(a.row_lower.size), np.diff(a.start))
     free = np.ones(a.row_lower.size, dtype=bool)
     for block in compiled.problem.rows:
         if block.name.endswith(".balance"):
             free[block.first : block.first + block.n] = False
-    at = np.flatnonzero((slot[a.index] >= 0) & free[of])
-    activity = np.bincount(of, weights=a.value * x[a.index], minlength=a.row_lower.size)
-    row, coef = of[at], a.value[at] * way
-    left = np.where(coef > 0, a.row_upper[row] - activity[row], activity[row] - a.row_lower[row])
-    room = a.upper[cols] - x[cols] if way > 0 else x[cols] - a.lower[cols]
-    np.minimum.at(room, slot[a.index[at]], left / np.abs(coef))
-    return room
+    out = a.upper[cols] - x[cols] if way > 0 else x[cols] - a.lower[cols]
+    room(a.start, a.index, a.value, a.row_lower, a.row_upper, x, free, slot, way, out)
+    return out
 
 
 def _walked(

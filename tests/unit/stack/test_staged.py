@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
 import pytest
 
+from tests.unit.solve.test_interior_point import stack
 from valuestack.assets.battery import Battery
 from valuestack.dispatch import Foresight, Series, View, World
 from valuestack.flows import Store, Unit
+from valuestack.solve.highs import Options, Warm, solve_arrays
 from valuestack.stack.compile import compile_problem
 from valuestack.stack.optimise import Schedule, optimise
 from valuestack.stack.relaxed import by_relaxing
@@ -82,6 +85,68 @@ def test_a_plan_without_switches_needs_no_rounding() -> None:
 
     compiled = compile_problem(T, load(1), [], tariff(pooled=False))
     assert may_round(compiled) is None
+
+
+def test_a_plan_that_breaks_a_row_by_more_than_a_milliwatt_is_refused() -> None:
+    from valuestack.solve.interior_point import BREACH
+    from valuestack.stack.staged import tidied
+
+    compiled = compile_problem(T, load(1), [], tariff(pooled=False))
+    a = compiled.problem.arrays()
+    x = Warm(compiled.problem).run().x
+    assert BREACH <= 10 * 1e-7, "HiGHS, the judge, lets a row lack 1e-7"
+    peak = next(c for c in compiled.problem.columns if "demand" in c.name)
+    for far, fine in ((0.5 * BREACH, True), (2.0 * BREACH, False)):
+        moved = x.copy()
+        moved[peak.first] -= far
+        made = tidied(compiled, a, moved)
+        assert isinstance(made, str) != fine
+    assert isinstance(made, str) and "breaks a limit" in made
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-4, 1e-7])
+@pytest.mark.parametrize("seed", [2, 6, 9, 16, 46])
+def test_rows_are_kept_whatever_the_gap(seed: int, gap: float) -> None:
+    """Where only a rough gap is asked for, rows that weigh a switch by a store's power were once left broken."""
+    from valuestack.solve.interior_point import BREACH
+    from valuestack.stack.staged import relaxation
+
+    horizon, kw, offers, terms, _ = stack(seed, days=3 + seed % 3)
+    found = relaxation(compile_problem(horizon, kw, offers, terms), gap)
+    assert not isinstance(found, str), found
+    assert found.violation <= BREACH
+    assert found.objective - found.lower_bound <= gap * abs(found.objective)
+
+
+def test_the_best_switches_of_every_month_are_put_together() -> None:
+    """One plan runs the engine in the first month, the other in the second; each is the better one in a month."""
+    from valuestack.stack.relaxed import _Months
+
+    n = 96
+    horizon = Timeline(start="2018-07-30T00:00", step_h=1.0, n=n, tz="Etc/GMT+8")
+    month = horizon.month_id - horizon.month_id[0]
+    assert month[-1] == 1
+    unit = Unit("engine", np.full(n, 20.0), np.full(n, 60.0), usd_per_h=1.0, fuel_pieces=((60.0, 0.07),),
+                fuel_usd_per_gal=3.0)  # fmt: skip
+    price = np.where(month == 0, 0.9, 0.01)
+    terms: list[Term] = [
+        Payment("retail", "energy", Measure("import"), "each", np.zeros(n, dtype=np.int64), (Block(inf, price),)),
+        Payment("retail", "demand", Measure("import"), "max", month, (Block(inf, 1.0),)),
+    ]  # fmt: skip
+    compiled = compile_problem(horizon, np.full(n, 90.0), [unit], terms)
+    a = compiled.problem.arrays()
+    run = next(c for c in compiled.problem.columns if c.name == "engine.run")
+    months, usd = _Months(compiled, a), []
+    for on in (month == 0, month == 1, month == 0):
+        low, high = a.lower.copy(), a.upper.copy()
+        low[run.cols] = high[run.cols] = np.where(on, 1.0, 0.0)
+        fixed = replace(a, lower=low, upper=high)
+        x = solve_arrays(replace(fixed, integer=np.zeros_like(a.integer)), Options())
+        months.note(x, fixed)
+        usd.append(float(a.cost @ x))
+    # Running pays in the first month alone, where it saves dear energy.
+    assert months.low[run.cols].tolist() == months.high[run.cols].tolist() == (month == 0).tolist()
+    assert months.usd <= min(usd) + 1e-6
 
 
 @pytest.mark.parametrize("seed", [3, 11, 26])
