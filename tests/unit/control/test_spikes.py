@@ -51,7 +51,7 @@ def earned_and_bill_usd(timeline: Timeline, kw: Kw, streams: list[Any]) -> tuple
 @pytest.mark.slow
 @pytest.mark.parametrize(("spike_kw", "least_share"), [(120.0, 0.0), (0.0, 0.7)], ids=["spikes", "smooth"])
 def test_regulation_pays_for_the_peaks_that_it_costs(spike_kw: float, least_share: float) -> None:
-    """In the mean of seeds the owner is no poorer than on the tariff alone; where nothing spikes, most of it is kept."""
+    """In the mean of seeds the owner is no poorer than by the tariff alone; without spikes most of it is kept."""
     earned, net = [], []
     for seed in range(3):
         timeline, kw = weeks(seed, spike_kw)
