@@ -18,7 +18,7 @@ from valuestack.control.calls import Desk
 from valuestack.control.guard import guard_for
 from valuestack.control.obliged_kernel import duty_of
 from valuestack.control.promises import Promises, belief_of
-from valuestack.control.sharing import Families, member_of
+from valuestack.control.sharing import Families, Side, member_of
 from valuestack.control.utility_first import UtilityFirst
 from valuestack.dispatch import Call, Plan
 from valuestack.errors import ConflictError, InfeasibleError, InputError
@@ -172,6 +172,11 @@ def test_promises_count_families_as_the_plan_does(seed: int) -> None:
     again.award(calls[0], 3, np.full(6, 100.0)), p.award(calls[0], 3, np.full(6, 100.0))
     np.testing.assert_allclose(again.duty.up[3:9], p.duty.up[3:9])
     np.testing.assert_allclose(again.duty.need[4:9], p.duty.need[4:9])
+
+
+def test_a_share_called_that_is_hardly_a_number_takes_nothing() -> None:
+    side = Side(50.0, 0.25, 10.0)
+    assert side.most_kw(0, "s/up", 0.0, 5e-324) == 50.0
 
 
 def test_a_family_in_which_not_all_may_share_is_refused_as_in_the_plan() -> None:

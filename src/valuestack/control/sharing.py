@@ -89,9 +89,9 @@ class Side:
         most, store = self.left_kw + kw, self.left_kwh + kwh
         if sustain_h > 0:
             most = min(most, store / sustain_h)
-        if called_frac > 0:
+        if (called_h := called_frac * self.h) > 0:
             most = min(most, (self.left_kw + kw - others_kw) / called_frac)
-            most = min(most, (store - others_kw * self.h) / (called_frac * self.h))
+            most = min(most, (store - others_kw * self.h) / called_h)
         return most - mine.kw
 
     def take(self, family: int, key: str, kw: float, sustain_h: float, called_frac: float) -> None:
