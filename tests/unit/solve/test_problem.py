@@ -1,10 +1,10 @@
 """The builder: blocks, expressions, listing."""
 
-import time
 from math import inf
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from valuestack.solve.problem import Affine, Problem, stacked
 
@@ -67,10 +67,9 @@ def test_reach_follows_the_bounds() -> None:
     assert high.tolist() == [5.0, 2.0]
 
 
-def test_a_year_of_quarter_hours_builds_quickly() -> None:
-    """140,000 columns in a fraction of a second (0.05 s measured; the limit allows a busy machine)."""
+def test_a_year_of_quarter_hours_is_built_whole() -> None:
+    """140,000 columns and rows of three entries each, which are put together by compiled passes."""
     n = 35040
-    start = time.process_time()
     p = Problem()
     c, d, s, m = (p.add_columns(k, n, owner="b", upper=1.0) for k in "cdsm")
     p.add_rows(
@@ -79,4 +78,7 @@ def test_a_year_of_quarter_hours_builds_quickly() -> None:
     p.add_rows("net", Affine.of(c) - Affine.of(d) - Affine.of(m), owner="b", upper=0.0)
     arrays = p.arrays()
     assert arrays.cost.size == 4 * n
-    assert time.process_time() - start < 1.0
+    x = np.random.default_rng(0).random(4 * n)
+    found = csr_array((arrays.value, arrays.index, arrays.start)) @ x
+    np.testing.assert_allclose(found[:n], x[s] - 0.9 * x[c] + 1.1 * x[d])
+    np.testing.assert_allclose(found[n:], x[c] - x[d] - x[m])
