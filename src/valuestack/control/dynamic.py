@@ -21,7 +21,8 @@ Within the quarter-hour the metered load of the running interval is taken as kno
 the forecast stands in, and much of the saving is lost. A ratchet is defended as a floor that is already paid; that
 a new peak is paid again in later months is not priced.
 
-Beside streams beyond the tariff it plans all layers, see all_layers.py.
+Beside streams beyond the tariff, and where a decision moves more than one store (an engine, a process, a cold store),
+it plans all of them at once, see all_layers.py. That runs one lane at a time.
 
 The defaults were set on ten cells, see docs/explanation/capture.md, and hold for every site.
 """
@@ -30,11 +31,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from ..dispatch import Call, Plan, View
 from ..forecast.forecaster import Forecaster
 from ..forecast.similar_day import SimilarDay
 from .horizon import RollingHorizon
 from .policy import Setting
+from .stores import moved
 
 if TYPE_CHECKING:
     from .all_layers import AllLayersHorizon
@@ -53,6 +57,7 @@ class Dynamic(RollingHorizon):
 
     kind: ClassVar[str] = "dynamic"
     answers: ClassVar[bool] = True
+    moves_all: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -83,24 +88,31 @@ class Dynamic(RollingHorizon):
     def prepare(self, setting: Setting) -> None:
         """See Policy."""
         super().prepare(setting)
-        self._all = None
-        if setting.streams:
-            from .all_layers import AllLayersHorizon
+        self._looked = bool(setting.streams)
+        self._all = self._over_all(setting) if setting.streams else None
 
-            shared: dict[str, Any] = {
-                "horizon_h": self.horizon_h,
-                "scenarios": self.scenarios,
-                "reach_days": self.reach_days,
-                "cover_frac": self.cover_frac,
-                "tilt_usd_per_kwh": self.tilt_usd_per_kwh,
-                "plan_every_h": self.plan_every_h,
-                "replan_frac": self.replan_frac,
-            }
-            self._all = AllLayersHorizon(self.forecaster, **{**shared, **self._options})
-            self._all.prepare(setting)
+    def _over_all(self, setting: Setting) -> AllLayersHorizon:
+        from .all_layers import AllLayersHorizon
+
+        shared: dict[str, Any] = {
+            "horizon_h": self.horizon_h,
+            "scenarios": self.scenarios,
+            "reach_days": self.reach_days,
+            "cover_frac": self.cover_frac,
+            "tilt_usd_per_kwh": self.tilt_usd_per_kwh,
+            "plan_every_h": self.plan_every_h,
+            "replan_frac": self.replan_frac,
+        }
+        made = AllLayersHorizon(self.forecaster, **{**shared, **self._options})
+        made.prepare(setting)
+        return made
 
     def decide(self, view: View) -> Plan:
-        """See RollingHorizon; over all layers where there are any beyond the tariff."""
+        """See RollingHorizon; over all assets and layers where there is more than a store and a tariff."""
+        if not self._looked:
+            self._looked = True
+            if np.asarray(view.now["base_kw"]).size == 1 and moved(self._assets, view):
+                self._all = self._over_all(self._setting)
         return super().decide(view) if self._all is None else self._all.decide(view)
 
     def remarks(self) -> list[str]:

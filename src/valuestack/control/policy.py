@@ -37,7 +37,8 @@ class Policy(Protocol):
     """A way to decide. One file a kind; all scenario lanes at once.
 
     A policy with `answers = True` is shown the calls of the streams (`View.calls`) and answers in its plans; for all
-    others every call goes unanswered. They run one lane at a time. One with `windows_kwh(view)` names the
+    others every call goes unanswered. They run one lane at a time, as do those with `moves_all = True`, which plan
+    engines and processes beside stores, wherever there are any. One with `windows_kwh(view)` names the
     energies (low, high), (n + 1,) by store, within which it may be obeyed, and the guard is narrowed to them: once
     prepared (view = None), and at every view, where it is empty unless something is new. What one with `remarks()` says
     after a run stands in the run's notes. What headroom one with `standing(k)` keeps ready in interval k, as calls with

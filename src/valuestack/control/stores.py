@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..dispatch import View
-from ..flows import Store
+from ..flows import Given, Store
 
 
 def offered(assets: Sequence[Any], view: View) -> list[Store]:
@@ -16,6 +16,20 @@ def offered(assets: Sequence[Any], view: View) -> list[Store]:
     whole = View(view.timeline, 0, view.timeline.n, view.belief, view.asset_state)
     offers = [a.belief(whole) for a in assets if view.asset_state.get(a.name) is not None]
     return [o for o in offers if isinstance(o, Store)]
+
+
+def moved(assets: Sequence[Any], view: View) -> list[str]:
+    """Names of assets, the largest store aside, of which a decision moves the power."""
+    short = View(view.timeline, view.k, min(2, view.timeline.n - view.k), view.belief, view.asset_state)
+    return beside({a.name: a.belief(short) for a in assets if view.asset_state.get(a.name) is not None})
+
+
+def beside(offers: Mapping[str, Any]) -> list[str]:
+    """Of offers by asset, those that a decision moves, the largest store aside."""
+    free = {name: o for name, o in offers.items() if not isinstance(o, Given)}
+    stores = [name for name, o in free.items() if isinstance(o, Store)]
+    largest = max(stores, key=lambda k: float(np.max(free[k].discharge_max_kw)), default="")
+    return [name for name in free if name != largest]
 
 
 def constant(s: Store) -> bool:

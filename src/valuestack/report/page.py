@@ -23,7 +23,7 @@ from ..errors import InputError, UnknownKind
 from ..ledger import Change, Entry
 from . import figures, stack_page, tables
 from .parts import Card, Part, Section, figure, table, text
-from .result import BOUND_LABEL, Case, MeterData, Study
+from .result import BOUND_LABEL, Case, Comparison, MeterData, Study
 from .tables import Column, Table, show_percent, show_usd
 
 FORMATS = ("html", "json", "xlsx", "parquet", "csv")
@@ -246,25 +246,72 @@ def _lead(study: Study) -> str:
 
 
 def _claims(study: Study) -> Section | None:
+    """Each claimed figure beside the plan of all layers, then and now, and beside what the tariff alone gives."""
     if not study.claims:
         return None
+    columns = claim_columns(study)
     parts: list[Part] = []
-    columns = (
-        Column("what"),
-        *(Column(c, "number") for c in ("claimed", "realised", "bound (perfect foresight)")),
-    )
     for claim, source in dict.fromkeys((c.claim, c.source) for c in study.claims):
         mine = [c for c in study.claims if (c.claim, c.source) == (claim, source)]
-        rows = [(c.what, *(_amount(v, c.unit) for v in (c.claimed, c.realised, c.bound))) for c in mine]
-        parts += [text(f"Claim: {claim} ({source})"), table(Table(columns, tuple(rows)))]
+        rows = [(c.what, *(_amount(getattr(c, k), c.unit) for k in columns)) for c in mine]
+        heads = (Column("what"), *(Column(title, "number") for title in columns.values()))
+        parts += [
+            text(f"Claim: {claim} ({source})"),
+            table(Table(heads, tuple(rows)), note=_columns_note(columns)),
+        ]
         parts += [text(b, "small") for b in dict.fromkeys(b for c in mine for b in c.because)]
+        parts += [_steps(c, columns) for c in mine if len(c.steps) > 1]
     return Section("claim", "From the claim to this result", tuple(parts))
+
+
+def _columns_note(columns: Mapping[str, str]) -> str:
+    """What the columns of a claim's table stand on."""
+    out = []
+    if "now" in columns:
+        days = "the rules of the claim's day and of today" if "then" in columns else "today's rules"
+        out.append(
+            f"{' and '.join(k for k in ('then', 'now') if k in columns)}: all layers in one plan, under {days}"
+        )
+    if "realised" in columns:
+        out.append("realised and bound: on the tariff alone")
+    return "; ".join([*out, "all but realised with perfect foresight"])
+
+
+def claim_columns(study: Study) -> dict[str, str]:
+    """Columns of a claim's table, by attribute of a comparison: those in which any figure has a value."""
+    days = [f" ({s.as_of:%Y-%m-%d})" for s in study.stacks] + ["", ""]
+    every = {
+        "claimed": "claimed",
+        "then": f"then{days[1]}",
+        "now": f"now{days[0]}",
+        "realised": "realised",
+        "bound": "bound",
+    }
+    return {
+        k: v
+        for k, v in every.items()
+        if k == "claimed" or any(getattr(c, k) is not None for c in study.claims)
+    }
+
+
+def _steps(c: Comparison, columns: Mapping[str, str]) -> Part:
+    """Of what then and now are made: the bridge from the claim to them."""
+    shown = [k for k in ("then", "now") if k in columns]
+    rows = [(s.what, *(_amount(getattr(s, k), c.unit) for k in shown)) for s in c.steps]
+    rows.append((c.what, *(_amount(getattr(c, k), c.unit) for k in shown)))
+    if c.claimed is not None:
+        off = [None if getattr(c, k) is None else getattr(c, k) - c.claimed for k in shown]
+        rows.append(("less the claim", *(_amount(v, c.unit) for v in off)))
+    heads = (Column("part"), *(Column(columns[k], "number") for k in shown))
+    return table(Table(heads, tuple(rows)), f"Of what it is made: {c.what}")
 
 
 def _amount(value: float | None, unit: str) -> str:
     if value is None:
         return "-"
     form = {"USD": "usd", "frac": "percent"}.get(unit.split("/")[0].split(" ")[0])
+    if unit == "years":
+        return f"{value:,.1f} years"
     shown = Column("", form or "number").show(value)
     return shown if form else f"{shown} {unit}"
 
@@ -931,14 +978,22 @@ def _more_sheets(study: Study) -> list[tuple[str, Table]]:
             Column("source"),
             Column("what"),
             Column("unit"),
-            *(Column(c, "number") for c in ("claimed", "realised", "bound")),
+            *(Column(c, "number") for c in ("claimed", "then", "now", "realised", "bound")),
         ),
-        tuple((c.claim, c.source, c.what, c.unit, c.claimed, c.realised, c.bound) for c in study.claims),
+        tuple(
+            (c.claim, c.source, c.what, c.unit, c.claimed, c.then, c.now, c.realised, c.bound)
+            for c in study.claims
+        ),
+    )
+    steps = Table(
+        (Column("of"), Column("part"), Column("unit"), Column("then", "number"), Column("now", "number")),
+        tuple((c.what, s.what, c.unit, s.then, s.now) for c in study.claims for s in c.steps),
     )
     paid = _payback(study)
     grid = study.sizes
     sheets = [
         ("Claim", claim),
+        ("Claim, parts", steps),
         ("Payback", (paid.parts[0].table if paid else None) or Table(())),
         ("Warranty", _warranty_table(study)),
         ("Setpoint changes", tables.change_limits(study.change_limits)),

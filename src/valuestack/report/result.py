@@ -255,17 +255,31 @@ class ChangeLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class BridgeStep:
+    """One part of a figure under the rules of then and of now; None where there is no then."""
+
+    what: str
+    then: float | None
+    now: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
-    """A claim beside what was found: `claimed`, `realised` and `bound` in `unit`, and why they differ."""
+    """A claim beside what was found: `claimed` (None where it gives no number), `then` and `now` of all layers in one
+    plan under the rules of the claim's day and of today, `realised` and `bound` on the tariff, all in `unit`.
+    steps: of what `then` and `now` are made, which they sum to; because: why the figures differ."""
 
     claim: str
     source: str
     what: str
     unit: str
-    claimed: float
-    realised: float | None
-    bound: float | None
+    claimed: float | None
+    realised: float | None = None
+    bound: float | None = None
     because: tuple[str, ...] = ()
+    then: float | None = None
+    now: float | None = None
+    steps: tuple[BridgeStep, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -267,9 +267,14 @@ def _stack(stack: Stack) -> RenderableType:
 def _claims(found: Study) -> list[RenderableType]:
     if not found.claims:
         return []
-    table = _table(f"the claim: {found.claims[0].claim}", "what", "claimed", "realised", "bound")
+    shown = [
+        k
+        for k in ("claimed", "then", "now", "realised", "bound")
+        if k == "claimed" or any(getattr(c, k) is not None for c in found.claims)
+    ]
+    table = _table(f"the claim: {found.claims[0].claim}", "what", *shown)
     for c in found.claims:
-        table.add_row(Text(c.what), *(_amount(v, c.unit) for v in (c.claimed, c.realised, c.bound)))
+        table.add_row(Text(c.what), *(_amount(getattr(c, k), c.unit) for k in shown))
     because = dict.fromkeys(b for c in found.claims for b in c.because)
     return ["", table, *(Text(f"  because {b}") for b in because)]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -89,11 +89,13 @@ class MeterFile(_Part):
     """One meter. data: meter file, or the name of a shipped load model. read: reader options, overriding
     the guessed mapping. tariffs: the versions in force, none only for an audit. read_dates: meter read
     dates or a CSV of them, else calendar months. override: why data that the audit disqualifies are to be
-    used all the same.
+    used all the same. readings: net = what the utility's meter reads, in which existing assets are contained; load =
+    what the site draws without them (a sub-meter's readings, a load model), from which existing assets come off.
     """
 
     name: str = "main"
     data: str
+    readings: Literal["net", "load"] = "net"
     tariffs: tuple[TariffUse, ...] = ()
     usage_point: str | None = None
     read: dict[str, Any] = Field(default_factory=dict)
@@ -103,6 +105,15 @@ class MeterFile(_Part):
     history: tuple[PastMonth, ...] = ()
     interconnection: Interconnection = Interconnection()
     override: str | None = None
+
+    @model_validator(mode="after")
+    def _of_one_meter(self) -> MeterFile:
+        if self.readings == "load" and self.billed:
+            raise ValueError(
+                "billed: the utility bills its own meter, these readings are the load alone; leave the totals out, or "
+                'give that meter\'s readings and readings = "net"'
+            )
+        return self
 
 
 class SeriesFile(_Part):
@@ -202,13 +213,48 @@ class Economics(_Part):
     source: str = ""
 
 
+Claimed = Literal[
+    "saving_usd_per_y",
+    "peak_cut_frac",
+    "grid_services_usd_per_y",
+    "payback_y",
+    "outage_usd",
+    "premium_frac",
+    "resilience_npv_usd",
+    "conflict_frac",
+]
+
+
 class Claim(_Part):
-    """What somebody says the site would do, to be set beside what is found."""
+    """What somebody says the site would do, to be set beside what is found, under the rules of then and of now.
+
+    saving_usd_per_y: of the bill; peak_cut_frac: of the monthly peak, mean of months. grid_services_usd_per_y: what
+    layer 3 adds, net of what it costs the bill, of wear and of fuel. payback_y: of the capital in [finance], by all
+    layers. outage_usd: what an outage of outage_h hours costs where nothing carries the load. premium_frac: what
+    certificates delivered hour by hour earn above plain ones. also: what the claim is about without giving a number;
+    it is measured all the same. resilience_npv_usd is the NPV of layer 2 alone, conflict_frac the share of what the
+    layers promise alone that they lose together."""
 
     text: str
     source: str
     saving_usd_per_y: float | None = None
     peak_cut_frac: float | None = Field(default=None, ge=0, le=1)
+    grid_services_usd_per_y: float | None = None
+    payback_y: float | None = Field(default=None, gt=0)
+    outage_usd: float | None = Field(default=None, ge=0)
+    outage_h: float | None = Field(default=None, gt=0)
+    premium_frac: float | None = Field(default=None, ge=0)
+    also: tuple[Claimed, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Claim:
+        if (self.outage_usd is None and "outage_usd" not in self.also) != (self.outage_h is None):
+            raise ValueError(
+                "outage_h goes with outage_usd: give how long the outage lasts whose cost is claimed"
+            )
+        if given := [k for k in self.also if getattr(self, k, None) is not None]:
+            raise ValueError(f"also: {', '.join(given)} has a number of its own; leave it out of also")
+        return self
 
 
 class SiteFile(_Part):

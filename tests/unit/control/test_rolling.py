@@ -23,11 +23,13 @@ from valuestack.control.threshold import Threshold
 from valuestack.control.tou_schedule import TouSchedule
 from valuestack.control.twin import Twin
 from valuestack.control.utility_first import UtilityFirst
+from valuestack.dispatch import Record
 from valuestack.errors import InputError
 from valuestack.forecast.forecaster import Forecaster, issued, issuer
 from valuestack.forecast.perfect import Perfect
 from valuestack.forecast.persistence import Persistence
 from valuestack.forecast.similar_day import SimilarDay
+from valuestack.stack.value import Flows, worth
 from valuestack.terms import Block, Measure, Payment, Term
 from valuestack.timeline import Kw, Timeline
 
@@ -315,7 +317,23 @@ def test_two_stores_and_bad_options_are_refused_in_words() -> None:
     timeline = month(3)
     two = [battery(), battery().model_copy(update={"name": "second"})]
     with pytest.raises(InputError, match="takes one store; the site has battery, second"):
-        loop.run(world(timeline, load(timeline, 1)), two, Dynamic(), tariff(timeline))
+        loop.run(world(timeline, load(timeline, 1)), two, PersistenceMpc(), tariff(timeline))
+
+
+def test_more_than_one_store_is_planned_as_a_whole() -> None:
+    """B takes a second store along: both move, and the bill is lower than with the larger alone."""
+    timeline, one = month(10), battery()
+    second = one.model_copy(update={"name": "second", "power_kw": one.power_kw / 2})
+    terms, w = tariff(timeline), world(timeline, load(timeline, 1))
+    with_one = loop.run(w, [one], Dynamic(), terms)
+    with_two = loop.run(w, [one, second], Dynamic(), terms)
+    assert all(np.ptp(with_two.asset_kw[name]) > 1 for name in ("battery", "second"))
+
+    def usd(record: Record) -> float:
+        flows = Flows(timeline, np.asarray(record.net_kw))
+        return sum(worth(flows, terms).usd.values())
+
+    assert usd(with_two) < usd(with_one)
 
 
 def test_a_short_horizon_is_as_exact_as_a_long_one() -> None:

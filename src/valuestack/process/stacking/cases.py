@@ -279,6 +279,8 @@ def realised_run(
     bound beside it is the tariff's too, and like is compared with like.
     """
     from ...control.loop import run
+    from ...forecast.forecaster import Believed
+    from ...forecast.similar_day import SimilarDay
 
     options, rules = site.written.study, setpoints or site.written.setpoints
     policy = policy_class(options.policy)(**options.policy_options)
@@ -292,6 +294,10 @@ def realised_run(
         telemetry=options.telemetry,
         reserve_kwh=dict(reserve_kwh or {}) or None,
         setpoints=rules,
+        # A plan of more than stores may ask for a temperature that is not published: it is forecast from what was.
+        belief=Believed(m.world, {name: SimilarDay() for name in m.world.series})
+        if getattr(policy, "moves_all", False)
+        else None,
     )
     if m.load_kvar is not None and record.net_kvar is None:
         record = replace(

@@ -12,10 +12,12 @@ prices, the weakest first, and are named; where time runs out, the gap that each
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
+from hashlib import sha256
 from itertools import combinations
 from math import fsum, inf
 from typing import Any
@@ -46,7 +48,7 @@ BEND = Prices()  # what limits give way at, where no plan meets them all
 # is taken, so that no energy is moved or thrown away for nothing.
 TIE = 1e-4
 Key = tuple[int, ...]
-Asked = tuple[str, bool, tuple[str, ...], date | None]
+Asked = tuple[str, bool, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -286,11 +288,10 @@ def outages_per_y(at: Sequence[Placed]) -> float | None:
     return float(rates[0]) if rates else None
 
 
-def asked_of(p: Placed, layers: Key, stating: Sequence[Any]) -> Asked:
-    """What tells a plan from others of the same meter: the tariff or not, and the streams that state terms under the
-    rules of a day."""
-    names = tuple(s.name for s in stating)
-    return (p.ready.name, 1 in layers, names, p.place.as_of if names else None)
+def asked_of(p: Placed, layers: Key, terms: Sequence[Any]) -> Asked:
+    """What tells a plan from others of the same meter: the tariff or not, and what streams ask (a digest of their
+    terms, so that days whose rules ask the same share a plan)."""
+    return (p.ready.name, 1 in layers, sha256(pickle.dumps(list(terms))).hexdigest() if terms else "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -314,8 +315,8 @@ def _run(
 ) -> _Planned:
     m, streams = p.ready, [s for s in p.streams if s.layer in layers]
     view = m.view((*m.existing, *m.new), p.streams)
-    by_stream = [(s, list(s.terms(view))) for s in streams]
-    asked = asked_of(p, layers, [s for s, terms in by_stream if terms])
+    asking = [t for s in streams for t in s.terms(view)]
+    asked = asked_of(p, layers, asking)
     if asked not in known:
         tariff = m.stream.terms(view)
         if 1 not in layers:
@@ -325,7 +326,7 @@ def _run(
             m,
             rounds=rounds,
             price_usd_per_kwh=prices,
-            terms=[*tariff, *(t for _, terms in by_stream for t in terms)],
+            terms=[*tariff, *asking],
             gap=GAP,
             time_limit_s=budget.of_set_s(1.0 if larger else WHOLE),
             relax=BEND,

@@ -279,7 +279,9 @@ def ready(site: Site, meter: SiteMeter, *, progress: Step = quiet) -> Ready:
         series["load_kvar"] = Series("load_kvar", kvar, "kvar", lead_h=-timeline.step_h)
     series |= _named_series(site, timeline)
     world = World(timeline=timeline, series=series)
-    load = native_load(before, existing, world)
+    there = standing_kw(existing, world)
+    alone = meter.written.readings == "load"
+    load, before = (before, before + there) if alone else (before - there, before)
     if existing:
         native = Series("load_kw", load, "kW", lead_h=-timeline.step_h)
         world = World(timeline=timeline, series={**series, "load_kw": native})
@@ -316,9 +318,9 @@ def _span(site: Site, timeline: Timeline) -> slice:
     return slice(first, until)
 
 
-def native_load(before_kw: Kw, existing: Sequence[Any], world: World) -> Kw:
-    """Net load less what the existing assets add: what the site would draw without them, (n,)."""
-    load = before_kw.copy()
+def standing_kw(existing: Sequence[Any], world: World) -> Kw:
+    """What existing assets add to the net load, (n,) [kW]: less than zero where they generate."""
+    out = np.zeros(world.timeline.n)
     for asset in existing:
         view = View(
             timeline=world.timeline,
@@ -333,8 +335,8 @@ def native_load(before_kw: Kw, existing: Sequence[Any], world: World) -> Kw:
                 f"{asset.name}: existing = true, but what it did is not known; give its metered series to "
                 "the audit, or study it as new"
             )
-        load = load - offer.net_kw
-    return load
+        out = out + offer.net_kw
+    return out
 
 
 def _named_series(site: Site, timeline: Timeline) -> dict[str, Series]:

@@ -27,6 +27,7 @@ import numpy as np
 
 from ...control.changes import entries as changes_cost
 from ...control.changes import moved_per_day
+from ...control.stores import beside
 from ...dispatch import Record, View, World
 from ...errors import InputError, StoreError
 from ...flows import Given, Store, Unit
@@ -127,6 +128,7 @@ class Bench:
     terms: tuple[Any, ...]
     resting: Mapping[str, Resting]
     priced: Mapping[str, str]  # hourly prices that the tariff bills by ('' = the one) -> series of a future
+    moved: bool = False  # whether a decision moves more than one store
 
     @classmethod
     def of(cls, site: Site, m: Ready, as_of: date) -> Bench:
@@ -142,7 +144,8 @@ class Bench:
         series |= prices
         scenarios = Scenarios(m.timeline, series, site.written.simulate.futures, _known(place.streams))
         terms, still = tuple(m.stream.terms(view)), resting(m, offers)
-        return cls(site, m, place, scenarios, _compiled(m), given, terms, still, priced)
+        moves = bool(beside(offers))
+        return cls(site, m, place, scenarios, _compiled(m), given, terms, still, priced, moves)
 
     def under(self, future: Future) -> Bench:
         """The bench with the hourly prices of a future in its tariff; itself where it bills by none."""
@@ -250,7 +253,9 @@ class Bench:
         answering: False = as if nobody called.
         """
         answers = answering and self._answers(kind)
-        if answers and len(futures) > 1:
+        # One that plans engines, processes and further stores as well runs one by one, calls or none.
+        whole = answers or (answering and self.moved and getattr(policy_class(kind), "moves_all", False))
+        if whole and len(futures) > 1:
             return [r for f in futures for r in self.run(kind, [f])]
         from ...control.loop import run
         from ...forecast.forecaster import Believed
@@ -267,8 +272,8 @@ class Bench:
         ):
             given["contract"] = contract
         policy = policy_class(kind)(**(_unnoted(kind, given) if answers else given))
-        # A policy with a kernel moves stores and nothing else, so what only rests may stay out of its loop.
-        still = self.resting if not answers and hasattr(policy, "kernel") else {}
+        # A compiled policy moves stores and nothing else, so what only rests may stay out of its loop.
+        still = self.resting if not whole and hasattr(policy, "kernel") else {}
         record = run(
             world,
             [a for a in self.assets(futures, (*m.existing, *m.new)) if a.name not in still],
@@ -281,7 +286,7 @@ class Bench:
             streams=self.streams(futures[0]) if answers else (),
             setpoints=options.setpoints,
             # What is not published yet is forecast from what was; whoever answers no calls asks for the load alone.
-            belief=Believed(world, {name: SimilarDay() for name in world.series}) if answers else None,
+            belief=Believed(world, {name: SimilarDay() for name in world.series}) if whole else None,
         )
         if answers:
             return [record]

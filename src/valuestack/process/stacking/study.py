@@ -11,11 +11,13 @@ thing only: how far the bound may be from the best plan (`gap_frac`).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from math import fsum
 from typing import Any
+
+import numpy as np
 
 from ...dispatch import Record
 from ...finding import Finding
@@ -26,6 +28,7 @@ from ...site.files import load as load_site
 from ...site.site import Site
 from . import change_limits, layers, verdicts
 from . import sizes as grids
+from .bridge import bridged
 from .budget import Budget
 from .cases import (
     PRICED_WITHIN_FRAC,
@@ -101,6 +104,8 @@ def study(site: Site | Any, progress: Step | None = None, *, sizes: bool = False
             *layers.told_conflicts(conflicts),
             *layers.told_relaxed(relaxed),
             *_findings(meters, (before, realised, bound), runs, realised_runs),
+            *_unread(site),
+            *_left_alone(site, meters, realised, bound),
         ),
         conflicts=conflicts,
         relaxed=relaxed,
@@ -109,7 +114,6 @@ def study(site: Site | Any, progress: Step | None = None, *, sizes: bool = False
     found = replace(
         found,
         payback=verdicts.payback(found, site.written.economics),
-        claims=verdicts.claims(found, site.written.claim),
     )
     if sizes:
         step("sizes", 0.0)
@@ -122,7 +126,11 @@ def study(site: Site | Any, progress: Step | None = None, *, sizes: bool = False
         stacks = tuple(_stacks(site, places, before, runs, day, budget, step))
         found = replace(found, stacks=stacks)
         clock.lap("all layers")
-    found = replace(found, head=(*found.head, *_gave_way(found)))
+    found = replace(
+        found,
+        claims=bridged(found, site.written.claim),
+        head=(*found.head, *_gave_way(found)),
+    )
     step("done", 1.0)
     return found
 
@@ -274,6 +282,54 @@ def _assumptions(site: Site, meters: Sequence[Ready], cases: Sequence[Case]) -> 
         )
     )
     return tuple(out)
+
+
+def _unread(site: Site) -> list[Finding]:
+    """Series of the site that nothing in it names: they move no figure."""
+    written = site.to_dict()
+
+    def words(tree: Any) -> Iterator[str]:
+        if isinstance(tree, str):
+            yield tree
+        for v in (
+            tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list | tuple) else ()
+        ):
+            yield from words(v)
+
+    named = set(words({k: v for k, v in written.items() if k != "series"}))
+    return [
+        Finding(
+            "unread_series",
+            "warning",
+            f"nothing on this site reads the series {name!r}; it moves no figure",
+            where=f"series {name}",
+            remedy="name it in a stream, an asset or the facts of a meter, or take it out",
+        )
+        for name in site.series
+        if name not in named
+    ]
+
+
+def _left_alone(site: Site, meters: Sequence[Ready], realised: Case, bound: Case) -> list[Finding]:
+    """Assets that the bound moves and the policy never did, as one does that knows stores alone."""
+    out = []
+    for m in meters:
+        did, could = (c.records[m.name].asset_kw for c in (realised, bound))
+        for a in m.new:
+            best, here = could.get(a.name), did.get(a.name)
+            if best is None or here is None or np.ptp(here) > 0 or np.ptp(best) == 0:
+                continue
+            out.append(
+                Finding(
+                    "left_alone",
+                    "warning",
+                    f"the policy {site.written.study.policy} never moved {a.name}, which the bound does: the realised "
+                    "case holds nothing of its saving",
+                    where=f"asset {a.name}",
+                    remedy="study.policy = 'dynamic' plans every asset",
+                )
+            )
+    return out
 
 
 def _unproved(m: Ready, run: Run) -> tuple[Finding, ...]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from ...report.result import Case, Comparison, Payback, Study
 from ...site.site import Claim, Economics
 
+SAVING = "bill saving a year"
+PEAK_CUT = "cut of the monthly peak, mean of months"
+
 
 def payback(study: Study, economics: Economics) -> tuple[Payback, ...]:
     """Simple payback of realised and bound: capex / (bill saving a year - om); none where no capex is given."""
@@ -52,17 +55,17 @@ def billed_peak_cut_frac(before: Case, after: Case) -> float | None:
 
 
 def claims(study: Study, claim: Claim | None) -> tuple[Comparison, ...]:
-    """Each figure of the claim beside realised and bound, with why they differ."""
+    """The claim's figures on the tariff beside realised and bound, with why they differ."""
     if claim is None:
         return ()
     why = _because(study, claim)
     out = []
-    if claim.saving_usd_per_y is not None:
+    if claim.saving_usd_per_y is not None or "saving_usd_per_y" in claim.also:
         out.append(
             Comparison(
                 claim=claim.text,
                 source=claim.source,
-                what="bill saving a year",
+                what=SAVING,
                 unit="USD a year",
                 claimed=claim.saving_usd_per_y,
                 realised=study.realised_saving_usd / study.span_y,
@@ -70,12 +73,12 @@ def claims(study: Study, claim: Claim | None) -> tuple[Comparison, ...]:
                 because=why,
             )
         )
-    if claim.peak_cut_frac is not None:
+    if claim.peak_cut_frac is not None or "peak_cut_frac" in claim.also:
         out.append(
             Comparison(
                 claim=claim.text,
                 source=claim.source,
-                what="cut of the monthly peak, mean of months",
+                what=PEAK_CUT,
                 unit="frac",
                 claimed=claim.peak_cut_frac,
                 realised=billed_peak_cut_frac(study.before, study.realised),
@@ -94,9 +97,14 @@ def _because(study: Study, claim: Claim) -> tuple[str, ...]:
     total = study.realised_saving_usd
     if demand and total > 0:
         part = sum(c.usd for c in demand)
+        rest = total - part
         out.append(
-            f"demand charges fall by ${part * per_y:,.0f} a year, all other items change by "
-            f"{'-' if total < part else '+'}${abs(total - part) * per_y:,.0f} (losses and the hours of recharging)"
+            f"demand charges fall by ${part * per_y:,.0f} a year, all other items "
+            + (
+                f"fall by ${rest * per_y:,.0f}"
+                if rest >= 0
+                else f"rise by ${-rest * per_y:,.0f} (losses and the hours of recharging)"
+            )
         )
     lost = study.bound_saving_usd - total
     if lost > 0:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from math import fsum
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,10 +66,18 @@ class Matched:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchedReport:
-    """How much of a buyer's hours a plan matches, a year."""
+    """How much of a buyer's hours a plan matches, a year. firm_usd: what the certificates earn over the span;
+    plain_usd: what they would earn if all that was generated were sold as generated."""
 
     found: Matched
     years: float
+    firm_usd: float
+    plain_usd: float
+
+    @property
+    def premium_frac(self) -> float | None:
+        """What selling hour by hour earns above selling as generated; None where nothing was generated."""
+        return self.firm_usd / self.plain_usd - 1.0 if self.plain_usd > 0 else None
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -80,6 +89,19 @@ class MatchedReport:
         return (
             f"{direct + stored:,.1f} MWh a year are delivered in the hours agreed{told}: {direct:,.1f} MWh as "
             f"generated and {stored:,.1f} MWh from storage, first in first out.",
+            *self._earned(),
+        )
+
+    def _earned(self) -> tuple[str, ...]:
+        """What the certificates bring beside selling them as generated."""
+        premium = self.premium_frac
+        if premium is None:
+            return ()
+        more = "more" if premium >= 0 else "less"
+        return (
+            f"Sold so they earn ${self.firm_usd / self.years:,.0f} a year, {abs(premium):.1%} {more} than the "
+            f"${self.plain_usd / self.years:,.0f} of plain certificates of all that is generated; what the store "
+            "loses earns nothing.",
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,6 +112,9 @@ class MatchedReport:
             "direct_kwh": float(a.direct_kwh.sum()),
             "delivered_kwh": float(a.delivered_kwh.sum()),
             "matched_frac": None if np.isnan(share) else share,
+            "firm_usd": self.firm_usd,
+            "plain_usd": self.plain_usd,
+            "premium_frac": self.premium_frac,
         }
 
 
@@ -230,7 +255,14 @@ class FirmCertificate(Claimant):
 
     def report(self, record: Record, world: World) -> MatchedReport:
         """What a person wants to see of a dispatched record."""
-        return MatchedReport(self.matched(record, world), record.timeline.hours / 8760)
+        price = priced(self.rec_usd_per_mwh, world, self.name, "rec_usd_per_mwh")
+        made = np.sum(list(self.claims(record, world).values()), axis=0)
+        return MatchedReport(
+            self.matched(record, world),
+            record.timeline.hours / 8760,
+            fsum(e.usd for e in self.settle(record, world) if e.item.split("/")[0] in ("firm", "plain")),
+            float((made * price).sum()) / KWH_PER_MWH,
+        )
 
     def matched(self, record: Record, world: World) -> Matched:
         """Generation and stored green energy laid against what the buyer wants."""

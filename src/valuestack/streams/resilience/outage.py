@@ -83,13 +83,20 @@ class Avoided:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutageReport:
-    """Avoided cost, what dispatch takes from it, and survival by length, hour and month of the start."""
+    """Avoided cost, what dispatch takes from it, and survival by length, hour and month of the start. damage: what an
+    outage costs; need_kw: mean critical load."""
 
     avoided: Avoided
     stacking_usd: float
     curves: Curves
     hours: tuple[float, ...]
     model: str
+    damage: DamageFunction
+    need_kw: float
+
+    def outage_usd(self, hours: float) -> float:
+        """What one outage of so many hours costs where nothing carries the load."""
+        return float(self.damage.cost_usd(hours, self.need_kw * hours))
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -115,6 +122,7 @@ class OutageReport:
         lengths = [
             {
                 "length_h": h,
+                "costs where nothing carries the load_usd": self.outage_usd(h),
                 "survived_frac": float(c.mean_frac[k]),
                 "without failures_frac": float(c.certain_frac[k]),
             }
@@ -476,6 +484,8 @@ class Outage(BaseModel):
             self.curves(record, world),
             tuple(at),
             self.model.name,
+            self.cost,
+            float(self._ready(record, world)[1].need_kw.mean()),
         )
 
     def price_of_stacking_usd(self, record: Record, world: World | None = None) -> float:

@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+import valuestack as vs
+from tests.unit.process.stacking.test_layers import written
 from valuestack.dispatch import Series, View, World
 from valuestack.errors import DataError, InputError
 from valuestack.flows import Given, Store
-from valuestack.process.stacking.meters import aligned, native_load
+from valuestack.process.stacking.meters import aligned, ready, standing_kw
 from valuestack.timeline import Timeline
 
 T = Timeline(start="2021-03-13T00:00", step_h=0.25, n=288, tz="America/Los_Angeles")
@@ -79,7 +81,7 @@ def world(kw: np.ndarray[Any, Any]) -> World:
 def test_native_load_adds_back_what_pv_made() -> None:
     made = np.linspace(0, 50, T.n)
     metered = np.full(T.n, 100.0) - made
-    load = native_load(metered, [Existing(Given("pv", -made))], world(metered))
+    load = metered - standing_kw([Existing(Given("pv", -made))], world(metered))
     assert np.allclose(load, 100.0)
 
 
@@ -87,7 +89,7 @@ def test_an_existing_battery_without_its_series_is_refused() -> None:
     zero = np.zeros(T.n)
     store = Store("battery", zero, zero, np.zeros(T.n + 1), np.zeros(T.n + 1), 0.0)
     with pytest.raises(InputError, match="what it did is not known"):
-        native_load(zero, [Existing(store, "battery")], world(zero))
+        standing_kw([Existing(store, "battery")], world(zero))
 
 
 def test_an_existing_battery_with_its_own_meter_is_taken_out_of_the_load(tmp_path: Path) -> None:
@@ -100,4 +102,33 @@ def test_an_existing_battery_with_its_own_meter_is_taken_out_of_the_load(tmp_pat
     path.write_text("\n".join(["start,net kW", *rows]))
     battery = Battery(power_kw=50, energy_kwh=150, file=str(path))
     metered = np.full(T.n, 100.0) + did
-    assert np.allclose(native_load(metered, [battery], world(metered)), 100.0)
+    assert np.allclose(metered - standing_kw([battery], world(metered)), 100.0)
+
+
+def test_readings_of_the_load_alone_have_existing_solar_come_off_them() -> None:
+    """The same plant told in two ways: what the utility's meter reads, or what a sub-meter of the load does."""
+    solar = {
+        "kind": "pv",
+        "name": "solar",
+        "dc_kw": 300.0,
+        "yield_kwh_per_kw": [130.0] * 12,
+        "latitude_deg": 28.0,
+        "longitude_deg": -81.0,
+    }
+    there = {**solar, "existing": True}
+    alone = ready(site := vs.load_site(written(assets=[there], meters=[meter("load")])), site.meters[0])
+    told = ready(site := vs.load_site(written(assets=[there], meters=[meter("net")])), site.meters[0])
+    made = alone.load_kw - alone.before_kw
+    assert made.max() > 100 and (made >= 0).all()
+    assert np.allclose(told.load_kw - told.before_kw, made) and np.allclose(told.before_kw, alone.load_kw)
+
+
+def test_readings_of_the_load_alone_are_no_billed_meter() -> None:
+    total = {"from_date": "2025-07-01", "until_date": "2025-08-01", "usd": 1.0}
+    with pytest.raises(InputError, match="readings are the load alone"):
+        vs.load_site(written(meters=[{**meter("load"), "billed": [total]}]))
+
+
+def meter(readings: str) -> dict[str, Any]:
+    (base,) = written()["meters"]
+    return {**base, "readings": readings}
