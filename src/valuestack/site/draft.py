@@ -53,7 +53,7 @@ tariff = {tariff}         # `valuestack tariff list` names the shipped ones
 
 {battery}
 # [study]
-# policy = "threshold"
+# policy = "dynamic"
 # first_date = 2025-01-01
 
 # [economics]                              # for the simple payback

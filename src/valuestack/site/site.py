@@ -177,7 +177,7 @@ class StudyOptions(_Part):
     plans so far stand, each with the gap that it reached. changes_per_day: the realised case is run again under each
     of these limits of setpoint changes, to say what a limit costs."""
 
-    policy: str = "threshold"
+    policy: str = "dynamic"
     policy_options: dict[str, Any] = Field(default_factory=dict)
     telemetry: bool = True
     wear_rounds: int = Field(default=4, ge=0, le=20)

@@ -13,7 +13,7 @@ prices, the weakest first, and are named; where time runs out, the gap that each
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -43,6 +43,7 @@ from .investment import investment
 from .meters import Ready, Step, quiet
 
 GAP = 1e-3  # relative, where integers rule; linear problems are solved to the end
+CLOSE_USD = 1.0  # plans closer to the best than this need no other set's
 BEND = Prices()  # what limits give way at, where no plan meets them all
 # Without layer 1 energy is as good as free, yet not quite: among plans of equal worth the one that a bill would like
 # is taken, so that no energy is moved or thrown away for nothing.
@@ -182,6 +183,9 @@ def stacked(
         if not i:
             prices = {k: w.price_usd_per_kwh for r in runs[layers] for k, w in r.run.wear.items()}
         subsets[layers] = _settled(at, runs[layers], layers, before)
+    for layers, planned in _exchanged(at, runs).items():
+        runs[layers] = planned
+        subsets[layers] = _settled(at, planned, layers, before)
     subsets = dict(sorted(subsets.items(), key=lambda kv: (len(kv[0]), kv[0])))
     whole = [r.run for r in runs[tuple(there)]]
     case = _case(at, whole)
@@ -296,11 +300,13 @@ def asked_of(p: Placed, layers: Key, terms: Sequence[Any]) -> Asked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Planned:
-    """A plan of one meter for a set of layers. of: whose plan it is, where time ran out before it had its own."""
+    """A plan of one meter for a set of layers. of: whose plan it is, where time ran out before it had its own.
+    gap_usd: how far it may be from the best one, None where that is not known."""
 
     run: Run
     layers: Key
     of: str = ""
+    gap_usd: float | None = 0.0
 
 
 def _run(
@@ -344,7 +350,9 @@ def _run(
             budget.sets -= 1
             return found
     budget.sets -= 1
-    return _Planned(_of_streams(known[asked], streams, m), layers)
+    plan = known[asked].plan
+    gap = 0.0 if plan is None else max(0.0, plan.gap_usd)
+    return _Planned(_of_streams(known[asked], streams, m), layers, gap_usd=gap)
 
 
 def _stand_in(
@@ -354,13 +362,13 @@ def _stand_in(
     of this one, or one without engines. That it is not the best is said."""
     m = p.ready
     found = [
-        _Planned(_of_streams(r.run, streams, m), layers, f"the plan of {_name(r.layers)}")
+        _Planned(_of_streams(r.run, streams, m), layers, f"the plan of {_name(r.layers)}", None)
         for r in larger
         if not r.of
     ]
     try:
         run = ask(most_s=0.0, engines_off=True)
-        found.append(_Planned(_of_streams(run, streams, m), layers, "a plan without engines"))
+        found.append(_Planned(_of_streams(run, streams, m), layers, "a plan without engines", None))
     except SolverError:
         pass
 
@@ -370,6 +378,76 @@ def _stand_in(
         return r.run.services.total_usd + r.run.operation.total_usd - bill
 
     return max(found, key=usd, default=None)
+
+
+def _exchanged(at: Sequence[Placed], runs: Mapping[Key, Sequence[_Planned]]) -> dict[Key, list[_Planned]]:
+    """Sets whose plan another set's plan betters, with it in its place.
+
+    A plan over switches is proven to a share of the whole cost, which may be more than a stream is worth. The plan of
+    another set is one of this set's too where it keeps all of its limits; so that two sets differ by the streams they
+    differ by and not by what each search left undone, each takes the best of all plans that it may."""
+    out: dict[Key, list[_Planned]] = {}
+    for j, p in enumerate(at):
+        mine = {layers: planned[j] for layers, planned in runs.items()}
+        if not any(r.of or (r.gap_usd or 0.0) > CLOSE_USD for r in mine.values()):
+            continue
+        view = p.ready.view((*p.ready.existing, *p.ready.new), p.streams)
+        binding = {s.layer for s in p.streams if any(_binds(t) for t in s.terms(view))}
+        binding |= {1} if any(_binds(t) for t in p.ready.stream.terms(view)) else set()
+        worth = _Worth(p)
+        for layers, own in mine.items():
+            if (not own.of and (own.gap_usd or 0.0) <= CLOSE_USD) or relaxed_of(own.run):
+                continue
+            may = [
+                r
+                for other, r in mine.items()
+                if not relaxed_of(r.run) and not binding & (set(layers) - set(other))
+            ]
+            best = max((own, *may), key=lambda r: worth.usd(r.run, layers))
+            gain = worth.usd(best.run, layers) - worth.usd(own.run, layers)
+            if gain <= 0.005:
+                continue
+            streams = [s for s in p.streams if s.layer in layers]
+            gap = None if own.gap_usd is None else max(0.0, own.gap_usd - gain)
+            out.setdefault(layers, list(runs[layers]))[j] = _Planned(
+                _of_streams(best.run, streams, p.ready), layers, own.of if gap is None else "", gap
+            )
+    return out
+
+
+def _binds(t: Any) -> bool:
+    """Whether a term forbids anything, so that a plan made without it may break it."""
+    return isinstance(t, Limit) or getattr(t, "fixed_kw", None) is not None
+
+
+class _Worth:
+    """What a plan is worth to a set of layers: each stream settled once for each plan."""
+
+    def __init__(self, p: Placed) -> None:
+        self.p = p
+        self.found: dict[tuple[int, str], float] = {}
+
+    def usd(self, run: Run, layers: Key) -> float:
+        """Settled money of the layers' streams and of operation, the bill off."""
+        m = self.p.ready
+        parts = [run.operation.total_usd]
+        if 1 in layers:
+            parts.append(
+                self._once(run, "", lambda: -m.settle(run.record.net_kw, run.record.net_kvar).total_usd)
+            )
+        for s in self.p.streams:
+            if s.layer in layers:
+                parts.append(self._once(run, s.name, partial(self._settled, s, run)))
+        return fsum(parts)
+
+    def _settled(self, s: Any, run: Run) -> float:
+        return fsum(e.usd for e in s.settle(run.record, self.p.ready.world))
+
+    def _once(self, run: Run, name: str, of: Callable[[], float]) -> float:
+        key = (id(run.record), name)
+        if key not in self.found:
+            self.found[key] = of()
+        return self.found[key]
 
 
 def _name(layers: Key) -> str:
@@ -407,7 +485,8 @@ def _settled(at: Sequence[Placed], planned: Sequence[_Planned], layers: Key, bef
             by_stream.setdefault((layer, stream), []).extend(usd)
     plans = [r.plan for r in runs if r.plan is not None]
     other = next((r.of for r in planned if r.of), "")
-    gap = None if other else fsum(max(0.0, p.gap_usd) for p in plans)
+    gaps = [r.gap_usd for r in planned]
+    gap = None if other or None in gaps else fsum(g or 0.0 for g in gaps)
     cost = max(fsum(abs(p.objective_usd) for p in plans), 1.0)
     return Subset(
         layers,
@@ -417,7 +496,7 @@ def _settled(at: Sequence[Placed], planned: Sequence[_Planned], layers: Key, bef
         by_item={k: fsum(v) for k, v in money.items()},
         gap_usd=gap,
         gap_frac=None if gap is None else gap / cost,
-        proved=not other and all(p.proved for p in plans),
+        proved=gap is not None and (all(p.proved for p in plans) or gap <= GAP * cost),
         relaxed=sum(len(relaxed_of(r)) for r in runs),
         plan_of=other,
     )

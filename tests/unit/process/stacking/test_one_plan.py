@@ -15,6 +15,7 @@ from valuestack.errors import SolverError
 from valuestack.ledger import Entry
 from valuestack.process.stacking import layers
 from valuestack.process.stacking.budget import Budget
+from valuestack.process.stacking.meters import ready
 from valuestack.process.stacking.served import break_even
 from valuestack.report import page, stack_page
 
@@ -225,3 +226,33 @@ def test_a_set_that_no_time_was_left_for_stands_on_the_plan_of_a_larger_one(
         and "time_limit_s" in said.remedy
     )
     assert fsum(stack.shares_usd.values()) == pytest.approx(stack.whole.total_usd, abs=1e-6)
+
+
+def test_a_loose_plan_gives_way_to_a_better_one_that_keeps_its_limits() -> None:
+    """Sets then differ by their streams, not by what each search left undone; what would break a limit is not taken."""
+    days = {"first_date": date(2025, 7, 8), "until_date": date(2025, 7, 11)}
+    site = vs.load_site(written(streams=[RESERVE, deal()], study=days))
+    p = layers.placed(site, ready(site, site.meters[0]), date(2026, 11, 1))
+    view = p.ready.view(p.ready.new, p.streams)
+    tariff, by_layer = list(p.ready.stream.terms(view)), {s.layer: s for s in p.streams}
+
+    def planned(key: tuple[int, ...], gap_usd: float, like: Any = None) -> Any:
+        streams = [s for s in p.streams if s.layer in key]
+        terms = [*tariff, *(t for k in key if k != 1 for t in by_layer[k].terms(view))]
+        run = layers.bound_run(p.ready, rounds=0, terms=terms) if like is None else like
+        return layers._Planned(layers._of_streams(run, streams, p.ready), key, gap_usd=gap_usd)
+
+    good = planned((1,), 0.0)
+    poor = planned((1, 2), 0.0).run  # a reserve that is not asked of layer 1 alone costs it something
+    worth = layers._Worth(p)
+    lost = worth.usd(good.run, (1,)) - worth.usd(poor, (1,))
+    assert lost > 1
+    runs = {(1,): [planned((1,), 500.0, poor)], (1, 3): [planned((1, 3), 0.0, good.run)]}
+    (mended,) = layers._exchanged([p], runs)[(1,)]
+    assert worth.usd(mended.run, (1,)) == pytest.approx(worth.usd(good.run, (1,)))
+    assert mended.gap_usd == pytest.approx(500.0 - lost) and not mended.of
+    # The reserve is a limit: a plan made without it is none with it, however much it is worth.
+    runs = {(1, 2): [planned((1, 2), 500.0, poor)], (1,): [good]}
+    assert not layers._exchanged([p], runs)
+    # A plan that is proven stands.
+    assert not layers._exchanged([p], {(1,): [planned((1,), 0.5, poor)], (1, 3): [planned((1, 3), 0.0)]})
