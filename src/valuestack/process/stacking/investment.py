@@ -6,11 +6,11 @@ would bring alone. Wear is left out of them: over the years it is replacement, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...finance.finance import Finance, Value
+from ...finance.finance import CapexItem, Finance, RunningCost, Value
 from ...finance.nested import SETS, NestedSets, flow_of, nested
 from ...finance.proforma import CashFlow, cash_flow
 from ...finance.risk import Base, base_layers
@@ -80,6 +80,20 @@ class Investment:
             if self.base is None
             else {"npv_usd": self.base.npv_usd, "passes": self.base.passes, "verdict": self.base.verdict},
         }
+
+
+def with_controls(finance: Finance, assets: Sequence[Any]) -> Finance:
+    """The pro forma with what assets themselves say that their controls cost to buy and to keep up, where it names no
+    item of its own for that: an asset's name or 'controls of NAME' in capex, 'upkeep of NAME' in running."""
+    capex, running = list(finance.capex), list(finance.running)
+    bought, kept = {c.name for c in capex}, {r.name for r in running}
+    for a in assets:
+        usd, om = (float(getattr(a, k, 0.0)) for k in ("control_capex_usd", "control_om_usd_per_y"))
+        if usd and not {a.name, f"controls of {a.name}"} & bought:
+            capex.append(CapexItem(name=f"controls of {a.name}", usd=usd))
+        if om and f"upkeep of {a.name}" not in kept:
+            running.append(RunningCost(name=f"upkeep of {a.name}", usd_per_y=om))
+    return finance.model_copy(update={"capex": tuple(capex), "running": tuple(running)})
 
 
 def values_of(subset: Subset, stack: Stack) -> list[Value]:

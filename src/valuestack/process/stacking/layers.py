@@ -39,7 +39,7 @@ from ...terms import Limit, Payment
 from . import cycles, held, served
 from .budget import WHOLE, Budget
 from .cases import Run, bound_run, offers_of
-from .investment import investment
+from .investment import investment, with_controls
 from .meters import Ready, Step, quiet
 
 GAP = 1e-3  # relative, where integers rule; linear problems are solved to the end
@@ -217,7 +217,8 @@ def stacked(
     if cost is not None:
         extra["cost of the reserve"] = cost
     if site.written.finance is not None:
-        extra["investment"] = investment(site.written.finance, found, outages_per_y(at))
+        finance = with_controls(site.written.finance, [a for p in at for a in p.ready.new])
+        extra["investment"] = investment(finance, found, outages_per_y(at))
     return replace(found, extra=extra)
 
 

@@ -10,8 +10,11 @@ import pytest
 
 import valuestack as vs
 from tests.unit.process.stacking.test_layers import BATTERY, deal, written
+from valuestack.assets.flexible_load import FlexibleLoad
 from valuestack.errors import InputError
+from valuestack.finance.finance import Finance
 from valuestack.process.stacking.bridge import FIGURES
+from valuestack.process.stacking.investment import with_controls
 from valuestack.report import page
 
 OUTAGE = {
@@ -120,3 +123,16 @@ def test_a_series_that_nothing_reads_is_named() -> None:
     series = [{"name": "idle", "value": 1.0, "unit": "USD"}]
     found = vs.study(written(series=series))
     assert [f.where for f in found.findings if f.kind == "unread_series"] == ["series idle"]
+
+
+def test_controls_of_what_moves_are_bought_and_kept_up_once() -> None:
+    """What an asset says of its controls stands in the pro forma, unless the pro forma names it itself."""
+    finance = Finance.model_validate({"preset": "reopt", "start_date": date(2026, 1, 1)})
+    load = FlexibleLoad(
+        name="drying", shed_kw=100.0, control_capex_usd=40_000.0, control_om_usd_per_y=2_000.0, source="test"
+    )
+    made = with_controls(finance, [load])
+    assert [(c.name, c.usd) for c in made.capex] == [("controls of drying", 40_000.0)]
+    assert [(r.name, r.usd_per_y) for r in made.running] == [("upkeep of drying", 2_000.0)]
+    assert with_controls(made, [load]) == made
+    assert with_controls(finance, []) == finance

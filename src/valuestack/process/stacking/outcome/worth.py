@@ -13,6 +13,7 @@ from ....finance.finance import Finance, Value
 from ....finance.nested import flow_of
 from ....site.site import Economics, Site
 from ....timeline import Kw
+from ..investment import with_controls
 from .sample import Key
 
 LIVES = 2000  # of mixed years
@@ -76,7 +77,8 @@ def weights(finance: Finance, keys: Sequence[Key]) -> Weights:
 def finance_of(site: Site, as_of: Any) -> tuple[Finance | None, str]:
     """The site's pro forma, or what its [economics] make by REopt's conventions, and what to say about that."""
     if site.written.finance is not None:
-        return site.written.finance, ""
+        new = [a for m in site.meters for a in m.assets if a.name not in m.existing]
+        return with_controls(site.written.finance, new), ""
     e: Economics = site.written.economics
     if e.capex_usd is None:
         return None, "no NPV: the site file has neither [finance] nor economics.capex_usd"

@@ -71,11 +71,14 @@ class Case:
             for b in bought
             if b.om_usd_per_y
         ]
+        # What the site writes for the upkeep of an asset holds for its size; here it comes with the price.
+        own = {f"upkeep of {a.name}" for m in self.site.meters for a in m.assets}
+        others = tuple(r for r in self.finance.running if r.name not in own)
         again = [r for b in bought for r in b.again(self.finance.analysis_years)]
         made = self.finance.model_copy(
             update={
                 "capex": tuple(b.item for b in bought),
-                "running": (*self.finance.running, *om) if bought else (),
+                "running": (*others, *om) if bought else (),
                 "replacements": tuple(again),
                 "streams": plans,
             }
