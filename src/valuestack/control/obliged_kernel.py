@@ -26,9 +26,7 @@ from .dynamic_kernel import (
     _scenarios,
     between,
     near_plan,
-    observe,
 )
-from .guard_kernel import carried_out, guarded_kw
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -330,33 +328,3 @@ def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Ro
             room.told[4] = soft
     _remember(p, known, room, k, m, count, done)
     return float(room.best[0]) if done else 0.0
-
-
-@njit(cache=True)
-def closed_loop(
-    without_kw: Floats,
-    aux_kw: float,
-    start: float,
-    p: Public,
-    known: Known,
-    room: Room,
-    d: Duty,
-    guard_floor: Floats,
-    most_import: Floats,
-    most_export: Floats,
-) -> tuple[Floats, Floats, int]:
-    """The loop of one lane where nobody calls; see closed_loop of dynamic_kernel.py."""
-    n = without_kw.size
-    power, stored, energy, changed = np.zeros(n), np.zeros(n), start, 0
-    for k in range(n):
-        wish = decide_promised(k, energy, p, known, room, d)
-        q = guarded_kw(
-            wish, known.base[k], energy, guard_floor[k + 1], p.high, p.power, p.charge, p.ec, p.ed, p.h,
-            most_import[k], most_export[k],
-        )  # fmt: skip
-        if abs(q - wish) > 1e-9:
-            changed += 1
-        q, energy = carried_out(q, energy, p.low, p.high, p.power, p.charge, p.ec, p.ed, p.h)
-        power[k], stored[k] = q + aux_kw, energy
-        observe(k, without_kw[k] + power[k], p, known)
-    return power, stored, changed
