@@ -225,7 +225,8 @@ class Bench:
 
             answers = self._answers(kind)
             rows = told(answers)
-            if answers:  # what layers 1 and 2 bring by themselves, where it would do otherwise without the others
+            # What layers 1 and 2 bring by themselves, where it would do otherwise without the others.
+            if answers:
                 rows = [
                     {**row, **{BASE + k: v for k, v in base.items() if is_base(k)}}
                     for row, base in zip(rows, told(False), strict=True)
