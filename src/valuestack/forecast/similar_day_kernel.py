@@ -13,7 +13,7 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 @njit(cache=True)
 def _latest(kind: Any, of: int, last: int, most: int, days: Ints) -> int:
-    """Fill days with the latest of days 0 .. last-1 that are of the kind of day `of`, latest first; returns how many."""
+    """Fill days with the latest of days 0 .. last-1 of the kind of day `of`, latest first; returns how many."""
     found, d = 0, last - 1
     while d >= 0 and found < most:
         if kind[d] == kind[of]:
