@@ -2,7 +2,8 @@
 
 The retail plan is that of method B on the tariff (dynamic.py), with its forecast and its reserve for days like this
 one; promises lie on it as obliged_kernel.py says. A call is weighed when it comes, on the forecast and on days that
-may come, with the same plan; how, is the policy's own matter (`weigh`).
+may come, with the same plan; how, is the policy's own matter (`weigh`). Where there is nothing beyond the tariff, the
+plan is method B's and nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from ..timeline import Kw
 from .guard import Guard
 from .horizon import RollingHorizon, _Lane
 from .obliged_kernel import (
-    closed_loop,
     cost_ahead,
     cost_days,
     decide_promised,
@@ -184,8 +184,9 @@ class AnsweringHorizon(RollingHorizon):
         """See Policy."""
         super().prepare(setting)
         self._near = self._steps
-        self._steps = min(max(2, round(self.ahead_h / self.timeline.step_h)), self.timeline.n)
         self._streams = list(setting.streams)
+        if self._streams:  # calls are weighed further ahead than plans look
+            self._steps = min(max(2, round(self.ahead_h / self.timeline.step_h)), self.timeline.n)
         self._promises: Promises | None = None
         self._standing: Standing | None = None
         self._running: list[Candidate] = []
@@ -196,27 +197,13 @@ class AnsweringHorizon(RollingHorizon):
         """The compiled loop where nobody may call; calls are answered one by one."""
         return None if self._streams else super().kernel(twin, guard)
 
-    def _run(self, without_kw: Kw, base_kw: Kw, store: Store, guard: Guard) -> tuple[Kw, Kw, int]:
-        lane, limits = self._lane(), guard.stores[store.name]
-        self._issue_all(lane, base_kw)
-        found: tuple[Kw, Kw, int] = closed_loop(
-            np.ascontiguousarray(without_kw),
-            0.0 if store.aux_kw is None else float(store.aux_kw[0]),
-            store.energy_start_kwh,
-            self._public._replace(steps=self._near),
-            lane.known,
-            lane.room,
-            duty_of(self.timeline.n),
-            limits.floor_kwh,
-            guard.import_limit_kw.copy(),
-            guard.export_limit_kw.copy(),
-        )
-        return found
-
     def _find_stores(self, view: View) -> list[Store]:
         return offered(self._assets, view)
 
     def _begin(self, view: View, lanes: int) -> None:
+        if not self._streams:
+            super()._begin(view, lanes)
+            return
         self._stores = self._find_stores(view)
         if len(self._stores) > 1:
             raise InputError(
@@ -241,6 +228,8 @@ class AnsweringHorizon(RollingHorizon):
         """Answers to the calls that came, and the first step of the best walk beside what is promised."""
         from .dynamic_kernel import observe
 
+        if not self._streams:
+            return super().decide(view)
         k, base = view.k, np.asarray(view.now["base_kw"], dtype=float)
         late = view.age_s.get("base_kw", 0.0) > 0
         if self._public is None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..solve.store_dp_kernel import WALKS, Scratch, Walk, horizon_from
+from ..solve.store_dp_kernel import BARE, ROOMY, WALKS, Scratch, Walk, horizon_from
 from .clock_kernel import days_back
 from .guard_kernel import carried_out, guarded_kw
 
@@ -94,6 +94,7 @@ class Room(NamedTuple):
     most_in: Floats
     most_out: Floats
     sell: Floats
+    drain: Floats
     caps: Floats
     days: Floats
     needs: Floats
@@ -129,6 +130,7 @@ def room_of(steps: int, families: int, windows: int, scenarios: int) -> Room:
         most_in=row(),
         most_out=row(),
         sell=row(),
+        drain=row(),
         caps=row(),
         days=np.zeros((steps, scenarios)).T,  # side by side in memory: all days are worked out at once
         needs=np.zeros((steps + 1, scenarios)),
@@ -140,7 +142,7 @@ def room_of(steps: int, families: int, windows: int, scenarios: int) -> Room:
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _free_kw(w: int, p: Public, peak: Floats) -> float:
     """What window w is billed whatever happens: its peak so far, a contract minimum, a share of earlier peaks."""
     past = 0.0
@@ -152,7 +154,7 @@ def _free_kw(w: int, p: Public, peak: Floats) -> float:
 # --- the day ahead as it may go ---------------------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _scenarios(p: Public, known: Known, room: Room, k: int, m: int) -> int:
     """Fill room.days with forecast + error of past days of this kind at this clock time, a row each; returns how
     many."""
@@ -172,7 +174,7 @@ def _scenarios(p: Public, known: Known, room: Room, k: int, m: int) -> int:
     return found
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _needed_kwh(room: Room, found: int, m: int, p: Public) -> None:
     """Fill room.needs (m + 1, found) with the energy above the floor that must be in store at each boundary to hold
     room.caps on each of room.days, room.worst (found,) with the most of it. What exceeds the power cannot be held and
@@ -195,7 +197,7 @@ def _needed_kwh(room: Room, found: int, m: int, p: Public) -> None:
 # --- now --------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _rows(p: Public, room: Room, k: int, m: int) -> int:
     """Windows of the horizon numbered anew, with their prices; returns how many."""
     count = 0
@@ -214,7 +216,7 @@ def _rows(p: Public, room: Room, k: int, m: int) -> int:
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _hold(p: Public, known: Known, room: Room, k: int, m: int) -> None:
     """What each window of the horizon is billed anyway; the next cycle will see as much as this one has."""
     for f in range(p.window.shape[0]):
@@ -228,9 +230,7 @@ def _hold(p: Public, known: Known, room: Room, k: int, m: int) -> None:
                     room.held[i] = max(room.held[i], _free_kw(now, p, known.peak))
 
 
-@njit(
-    cache=True, error_model="numpy", fastmath={"nnan", "nsz"}
-)  # numbers only: a greatest is found side by side
+@njit(**BARE, fastmath={"nnan", "nsz"})  # numbers only: a greatest is found side by side
 def _most(needs: Floats, found: int, m: int, low: Floats) -> None:
     """Fill low (m + 1,) with the most of each row of needs, at least 0."""
     for j in range(m + 1):
@@ -240,7 +240,18 @@ def _most(needs: Floats, found: int, m: int, low: Floats) -> None:
         low[j] = at
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**ROOMY)
+def _most_of_least(needs: Floats, worst: Floats, found: int, kept: int, m: int, low: Floats) -> None:
+    """The same of the `kept` days that ask for least."""
+    order = np.argsort(worst[:found])
+    for j in range(m + 1):
+        at = 0.0
+        for i in range(kept):
+            at = max(at, needs[j, order[i]])
+        low[j] = at
+
+
+@njit(**BARE)
 def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: float) -> float:
     """Fill room.low: least energy by interval for the share `cover` of the scenarios at room.caps, the worst left
     out, as far as the caps let it be reached. Returns what they ask for now."""
@@ -250,12 +261,7 @@ def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: fl
     if kept == found:
         _most(needs, found, m, low)
     else:
-        order = np.argsort(room.worst[:found])
-        for j in range(m + 1):
-            at = 0.0
-            for i in range(kept):
-                at = max(at, needs[j, order[i]])
-            low[j] = at
+        _most_of_least(needs, room.worst, found, kept, m, low)
     at, span, asked = energy, p.high - p.low, low[0]
     for j in range(m):
         over = room.load[j] - room.caps[j]
@@ -272,7 +278,7 @@ def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: fl
     return float(asked)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def walk_of(p: Public, room: Room, k: int, m: int, count: int, energy: float) -> Walk:
     """The horizon as the plan sees it, of `count` windows; buying and selling prices are laid into room."""
     most = room.price[:count].sum()
@@ -289,7 +295,7 @@ def walk_of(p: Public, room: Room, k: int, m: int, count: int, energy: float) ->
     )  # fmt: skip
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _plan(p: Public, known: Known, room: Room, k: int, m: int, count: int, energy: float) -> bool:
     """The least-cost walk of the horizon into room.best; False where there is none."""
     walk, held, price = walk_of(p, room, k, m, count, energy), room.held, room.price
@@ -305,7 +311,7 @@ def _plan(p: Public, known: Known, room: Room, k: int, m: int, count: int, energ
     return bool(wrong < 0)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def decide_now(k: int, stored_kwh: float, p: Public, known: Known, room: Room) -> float:
     """The setpoint of interval k [kW, load sign]. known.base is read up to k, known.issued up to row k."""
     if 0 <= known.since[0] < k < known.since[0] + p.each:
@@ -343,7 +349,7 @@ def decide_now(k: int, stored_kwh: float, p: Public, known: Known, room: Room) -
     return float(room.best[0]) if done else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def between(k: int, load: float, charge: float, power: float, most: float, p: Public, known: Known) -> float:
     """The setpoint of interval k by the last plan, for the load that came [kW]: what was planned to hold a peak holds
     it, neither more nor less, what fills the store up to one does; everything else goes as planned, below the peaks.
@@ -360,7 +366,7 @@ def between(k: int, load: float, charge: float, power: float, most: float, p: Pu
     return float(min(max(min(wish, room), -power), charge))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def near_plan(k: int, load: float, wish: float, p: Public, known: Known) -> bool:
     """Whether the last plan still fits: load as forecast, and what holds a peak no other than planned, tenfold."""
     j = k - known.since[0]
@@ -368,7 +374,7 @@ def near_plan(k: int, load: float, wish: float, p: Public, known: Known) -> bool
     return bool(abs(came) < p.off and abs(wish - known.plan[0, j]) < 0.1 * p.off)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _remember(p: Public, known: Known, room: Room, k: int, m: int, count: int, done: bool) -> None:
     """The plan, for the intervals up to the next one, and the peaks that it comes to, for the reserve."""
     for i in range(count):
@@ -387,13 +393,43 @@ def _remember(p: Public, known: Known, room: Room, k: int, m: int, count: int, d
                 known.planned[w] = max(known.planned[w], room.load[j] + room.best[j])
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def observe(k: int, net_kw: float, p: Public, known: Known) -> None:
     """Peaks are those that were metered, whatever was asked for."""
     for f in range(p.window.shape[0]):
         w = p.window[f, k]
         if w >= 0:
             known.peak[w] = max(known.peak[w], net_kw)
+
+
+@njit(**BARE)
+def _run(
+    without_kw: Floats,
+    aux_kw: float,
+    start: float,
+    p: Public,
+    known: Known,
+    room: Room,
+    guard_floor: Floats,
+    most_import: Floats,
+    most_export: Floats,
+    power: Floats,
+    stored: Floats,
+) -> int:
+    """`closed_loop` into power and stored (n,); returns in how many intervals the guard changed a setpoint."""
+    h, ec, ed, energy, changed = p.h, p.ec, p.ed, start, 0
+    for k in range(without_kw.size):
+        wish = decide_now(k, energy, p, known, room)
+        q = guarded_kw(
+            wish, known.base[k], energy, guard_floor[k + 1], p.high, p.power, p.charge, ec, ed, h, most_import[k],
+            most_export[k],
+        )  # fmt: skip
+        if abs(q - wish) > 1e-9:
+            changed += 1
+        q, energy = carried_out(q, energy, p.low, p.high, p.power, p.charge, ec, ed, h)
+        power[k], stored[k] = q + aux_kw, energy
+        observe(k, without_kw[k] + power[k], p, known)
+    return changed
 
 
 @njit(cache=True, error_model="numpy")
@@ -411,17 +447,8 @@ def closed_loop(
     """Power at the meter with idle draw and energy at interval ends of one lane, (n,) each, and in how many
     intervals the guard changed a setpoint. known.base and known.issued are filled; each decision reads them up
     to its own interval only."""
-    n, h, ec, ed = without_kw.size, p.h, p.ec, p.ed
-    power, stored, energy, changed = np.zeros(n), np.zeros(n), start, 0
-    for k in range(n):
-        wish = decide_now(k, energy, p, known, room)
-        q = guarded_kw(
-            wish, known.base[k], energy, guard_floor[k + 1], p.high, p.power, p.charge, ec, ed, h, most_import[k],
-            most_export[k],
-        )  # fmt: skip
-        if abs(q - wish) > 1e-9:
-            changed += 1
-        q, energy = carried_out(q, energy, p.low, p.high, p.power, p.charge, ec, ed, h)
-        power[k], stored[k] = q + aux_kw, energy
-        observe(k, without_kw[k] + power[k], p, known)
+    power, stored = np.zeros(without_kw.size), np.zeros(without_kw.size)
+    changed = _run(
+        without_kw, aux_kw, start, p, known, room, guard_floor, most_import, most_export, power, stored
+    )
     return power, stored, changed

@@ -6,6 +6,7 @@ alone. See dynamic.py for the method and store_dp.py for the plan.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
@@ -75,6 +76,21 @@ class RollingHorizon:
         self.horizon_h, self.scenarios, self.reach_days = horizon_h, int(scenarios), int(reach_days)
         self.tilt_usd_per_kwh = tilt_usd_per_kwh
         self.plan_every_h, self.replan_frac = plan_every_h, replan_frac
+
+    @property
+    def on_tariff(self) -> Hashable:
+        """What fixes its decisions where there is nothing beyond the tariff: policies of equal ones then decide the
+        same, so that the run of one is that of all."""
+        return (
+            self.forecaster,
+            self.horizon_h,
+            self.scenarios,
+            self.reach_days,
+            self.cover_frac,
+            self.tilt_usd_per_kwh,
+            self.plan_every_h,
+            self.replan_frac,
+        )
 
     def prepare(self, setting: Setting) -> None:
         """See Policy."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..solve.store_dp_kernel import Walk, horizon_from
+from ..solve.store_dp_kernel import BARE, Walk, horizon_from
 from .dynamic_kernel import (
     _FAR,
     Known,
@@ -26,9 +26,7 @@ from .dynamic_kernel import (
     _scenarios,
     between,
     near_plan,
-    observe,
 )
-from .guard_kernel import carried_out, guarded_kw
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -80,7 +78,7 @@ _OVER_KW = 1e-6
 STALL = 4  # walks without a better one after which the best so far is taken: mostly the optimum long before cuts say so
 
 
-@njit(cache=True)
+@njit(**BARE)
 def _lay(k: int, m: int, load: Floats, p: Public, d: Duty, room: Room) -> None:
     """The horizon's load and powers under the duty. load: (m,) net load without the store."""
     for j in range(m):
@@ -93,7 +91,7 @@ def _lay(k: int, m: int, load: Floats, p: Public, d: Duty, room: Room) -> None:
         room.most_out[j] = max(p.most_export[t] - d.up[t] - d.expose[t], -at)
 
 
-@njit(cache=True)
+@njit(**BARE)
 def _walked(
     k: int, m: int, p: Public, known: Known, room: Room, d: Duty, count: int, start: float, soft: int
 ) -> bool:
@@ -101,7 +99,9 @@ def _walked(
     of events, 3 the room of awards."""
     most_usd = room.price[:count].sum()
     dear = 0.0
-    drain = d.drain[k : k + m] * p.h  # a walk takes kWh an interval
+    drain = room.drain[:m]
+    for j in range(m):
+        drain[j] = d.drain[k + j] * p.h  # a walk takes kWh an interval
     if soft >= 3:
         drain = room.zero[:m]
         for j in range(m):
@@ -149,7 +149,7 @@ def _walked(
     return bool(wrong < 0)
 
 
-@njit(cache=True)
+@njit(**BARE)
 def cost_ahead(
     k: int, m: int, stored_kwh: float, load: Floats, p: Public, known: Known, room: Room, d: Duty
 ) -> tuple[float, int]:
@@ -173,7 +173,7 @@ def cost_ahead(
     return np.inf, 4
 
 
-@njit(cache=True)
+@njit(**BARE)
 def rule_ahead(
     k: int, m: int, stored_kwh: float, load: Floats, p: Public, known: Known, room: Room, d: Duty
 ) -> float:
@@ -265,7 +265,7 @@ def rule_days(
     return usd
 
 
-@njit(cache=True)
+@njit(**BARE)
 def shifted_ahead(k: int, m: int, p: Public, known: Known, loads: Floats) -> int:
     """Fill loads (s, m) with the forecast of k and the errors of forecasts that were issued at whatever clock time
     within reach, spread evenly over days and hours; returns how many. A spike comes when it comes: an hour that
@@ -286,7 +286,7 @@ def shifted_ahead(k: int, m: int, p: Public, known: Known, loads: Floats) -> int
     return found
 
 
-@njit(cache=True)
+@njit(**BARE)
 def scenarios_ahead(k: int, m: int, p: Public, known: Known, room: Room) -> int:
     """Fill room.days (scenarios, m) with days that may come from k on; returns how many."""
     for j in range(m):
@@ -294,7 +294,7 @@ def scenarios_ahead(k: int, m: int, p: Public, known: Known, room: Room) -> int:
     return int(_scenarios(p, known, room, k, m))
 
 
-@njit(cache=True)
+@njit(**BARE)
 def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Room, d: Duty) -> float:
     """The setpoint of interval k [kW, load sign], beside which the mean calls of awards come."""
     if 0 <= known.since[0] < k < known.since[0] + p.each:
@@ -330,33 +330,3 @@ def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Ro
             room.told[4] = soft
     _remember(p, known, room, k, m, count, done)
     return float(room.best[0]) if done else 0.0
-
-
-@njit(cache=True)
-def closed_loop(
-    without_kw: Floats,
-    aux_kw: float,
-    start: float,
-    p: Public,
-    known: Known,
-    room: Room,
-    d: Duty,
-    guard_floor: Floats,
-    most_import: Floats,
-    most_export: Floats,
-) -> tuple[Floats, Floats, int]:
-    """The loop of one lane where nobody calls; see closed_loop of dynamic_kernel.py."""
-    n = without_kw.size
-    power, stored, energy, changed = np.zeros(n), np.zeros(n), start, 0
-    for k in range(n):
-        wish = decide_promised(k, energy, p, known, room, d)
-        q = guarded_kw(
-            wish, known.base[k], energy, guard_floor[k + 1], p.high, p.power, p.charge, p.ec, p.ed, p.h,
-            most_import[k], most_export[k],
-        )  # fmt: skip
-        if abs(q - wish) > 1e-9:
-            changed += 1
-        q, energy = carried_out(q, energy, p.low, p.high, p.power, p.charge, p.ec, p.ed, p.h)
-        power[k], stored[k] = q + aux_kw, energy
-        observe(k, without_kw[k] + power[k], p, known)
-    return power, stored, changed

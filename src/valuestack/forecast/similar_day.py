@@ -78,49 +78,27 @@ class SimilarDay:
 
     def _bases(self, values: Kw, timeline: Timeline, size: int, lags: int) -> Kw:
         """Base forecasts of intervals 0 .. size-1 from days that ended 1, 2, ... days before, (lags, size)."""
+        from .similar_day_kernel import bases
+
         day, slot, slots = day_slots(timeline)
         day, slot = day[:size], slot[:size]
         days = int(day[-1]) + 1
-        table = day_table(values, day, slot, slots, days)
-        kind = self._kinds(timeline)
         out = np.empty((lags, size))
-        edges = np.searchsorted(day, np.arange(days + 1))
-        for d in range(days):
-            at = slice(int(edges[d]), int(edges[d + 1]))
-            for lag in range(1, lags + 1):
-                out[lag - 1, at] = self._base(table, d, lag, kind, slot[at])
+        bases(
+            day_table(values, day, slot, slots, days),
+            np.searchsorted(day, np.arange(days + 1)),
+            *self._kinds(timeline),
+            (self.same_weekday, self.same_class),
+            self.class_weight,
+            slot,
+            out,
+        )
         return out
 
     def _kinds(self, timeline: Timeline) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Of each day: whether people work, and the weekday."""
         working = work_days(timeline, np.array(self.holidays, dtype=np.int64))
         return working, (np.arange(working.size) + timeline.day[0] + 3) % 7
-
-    def _base(
-        self,
-        table: Kw,
-        d: int,
-        lag: int,
-        kind: tuple[NDArray[np.bool_], NDArray[np.int64]],
-        slot: NDArray[np.int64],
-    ) -> Kw:
-        """Base of day d at its clock slots, from the rows of days that were complete `lag` days before."""
-        last = d - lag + 1  # days 0 .. last-1 are complete when the forecast is issued
-        if last <= 0:
-            return np.full(slot.size, np.nan)
-        working, weekday = kind
-        alike = np.flatnonzero(weekday[:last] == weekday[d])[-self.same_weekday :]
-        of_class = np.flatnonzero(working[:last] == working[d])[-self.same_class :]
-        rows = np.concatenate((alike, of_class))
-        weight = np.concatenate((np.ones(alike.size), np.full(of_class.size, self.class_weight)))
-        if rows.size == 0:
-            rows, weight = np.arange(max(0, last - 3), last), np.ones(min(3, last))
-        base: Kw = _weighted_mean(table[rows], weight)[slot]
-        for t in (
-            np.flatnonzero(~np.isfinite(base[1:])) + 1
-        ):  # a slot that no past day had: hold the one before
-            base[t] = base[t - 1]
-        return base
 
     def _plain(self, n: int, step_h: float) -> NDArray[np.float64]:
         weights = np.zeros((3, n))
@@ -195,6 +173,8 @@ class Issuing:
 
     def _open(self, k: int) -> None:
         """When a day begins: the bases of this day and of those that a horizon reaches."""
+        from .similar_day_kernel import base_of
+
         d = int(self._day[k])
         if d <= self._known:
             return
@@ -203,8 +183,16 @@ class Issuing:
             if d + lag > self._edges.size - 1:
                 break
             at = slice(int(self._edges[d + lag - 1]), int(self._edges[d + lag]))
-            row = self.method._base(self._table, d + lag - 1, lag, self._kind, self._slot[at])
-            self._base[lag - 1, at] = row
+            base_of(
+                self._table,
+                d + lag - 1,
+                lag,
+                *self._kind,
+                (self.method.same_weekday, self.method.same_class),
+                self.method.class_weight,
+                self._slot[at],
+                self._base[lag - 1, at],
+            )
 
     def _take(self, k: int, value: float) -> None:
         self._values[k] = value
@@ -223,14 +211,6 @@ class Issuing:
 def _lags(n: int, step_h: float) -> int:
     """Days that a horizon touches at most; the shortest has 23 hours."""
     return int(np.ceil(n * step_h / 23)) + 1
-
-
-def _weighted_mean(rows: Kw, weight: Kw) -> Kw:
-    """Mean over days that ignores missing slots, (slots,)."""
-    there = np.isfinite(rows)
-    total = (np.where(there, rows, 0.0) * weight[:, None]).sum(axis=0)
-    mass = (there * weight[:, None]).sum(axis=0)
-    return np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), np.nan)
 
 
 def _means(errors: Kw, step_h: float) -> Kw:

@@ -12,6 +12,76 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @njit(cache=True)
+def _latest(kind: Any, of: int, last: int, most: int, days: Ints) -> int:
+    """Fill days with the latest of days 0 .. last-1 of the kind of day `of`, latest first; returns how many."""
+    found, d = 0, last - 1
+    while d >= 0 and found < most:
+        if kind[d] == kind[of]:
+            days[found] = d
+            found += 1
+        d -= 1
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def base_of(
+    table: Floats,
+    d: int,
+    lag: int,
+    working: Any,
+    weekday: Ints,
+    same: tuple[int, int],
+    class_weight: float,
+    slot: Ints,
+    out: Floats,
+) -> None:
+    """Fill out (m,) with the base of day d at its clock slots (m,), from days that were complete `lag` days before.
+
+    table (days, slots): values, NaN where there is none. working, weekday (days,). same: how many days of the same
+    weekday, and of the same class. A slot that none of them had holds the one before.
+    """
+    last = d - lag + 1  # days 0 .. last-1 are complete when the forecast is issued
+    if last <= 0:
+        out[:] = np.nan
+        return
+    days = np.empty(same[0] + same[1] + 3, np.int64)
+    alike = _latest(weekday, d, last, same[0], days)
+    rows = alike + _latest(working, d, last, same[1], days[alike:])
+    if rows == 0:
+        rows = alike = min(3, last)
+        for i in range(rows):
+            days[i] = last - 1 - i
+    for t in range(slot.size):
+        total, mass = 0.0, 0.0
+        for i in range(rows):  # the oldest first, those of the weekday before those of the class
+            at = alike - 1 - i if i < alike else rows + alike - 1 - i
+            value, weight = table[days[at], slot[t]], 1.0 if i < alike else class_weight
+            if np.isfinite(value):
+                total += value * weight
+                mass += weight
+        base = total / mass if mass > 0.0 else np.nan
+        out[t] = base if t == 0 or np.isfinite(base) else out[t - 1]
+
+
+@njit(cache=True, error_model="numpy")
+def bases(
+    table: Floats,
+    edges: Ints,
+    working: Any,
+    weekday: Ints,
+    same: tuple[int, int],
+    class_weight: float,
+    slot: Ints,
+    out: Floats,
+) -> None:
+    """`base_of` every day and lag into out (lags, n). edges (days + 1,): first interval of each day."""
+    for d in range(edges.size - 1):
+        a, b = edges[d], edges[d + 1]
+        for lag in range(1, out.shape[0] + 1):
+            base_of(table, d, lag, working, weekday, same, class_weight, slot[a:b], out[lag - 1, a:b])
+
+
+@njit(cache=True)
 def issue(base: Floats, day: Ints, means: Floats, weights: Floats, k: int, last: float, out: Floats) -> None:
     """Forecast of intervals k .. k + out.size - 1, issued when interval k begins.
 

@@ -17,6 +17,13 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 PIECES = 4  # an interval's net load bends at 0, at the cap and at the load alone
 SLOPE_EPS = 1e-12
 WALKS = 200
+# Kernels that are called for each plan and allocate nothing do without numba's counts of references: each array of each
+# argument would be counted at every call, atomically, which took a third of a year of plans.
+BARE: Any = {"cache": True, "error_model": "numpy", "_nrt": False}
+ROOMY: Any = {
+    **BARE,
+    "_nrt": True,
+}  # allocates; said, since whoever is called by a bare one is taken for bare
 
 
 class Walk(NamedTuple):
@@ -49,7 +56,9 @@ class Scratch(NamedTuple):
     """Room for one walk: the pieces of each interval's cost in the change of stored energy, packed, ascending
     in slope [cost per kWh stored], with lengths [kWh stored] and base-stock levels [kWh]; first (n + 1,) piece of
     each interval; least and greatest change and the cost at the least (n,); marginal values (n,); the lowest cap of
-    each interval and its window (n,); the cost-to-go's pieces, ascending: slope, and where it ends."""
+    each interval and its window (n,); the cost-to-go's pieces, ascending: slope, and where it ends;
+    where the pieces of one interval go among them. Of a horizon that is
+    one stretch: its edges, and its cut but for the caps (3, 1)."""
 
     slope: Floats
     length: Floats
@@ -65,6 +74,9 @@ class Scratch(NamedTuple):
     binding: Ints
     to_go_slope: Floats
     to_go_end: Floats
+    where: Ints
+    edges: Ints
+    one: Floats
 
 
 def scratch_of(n: int) -> Scratch:
@@ -74,18 +86,34 @@ def scratch_of(n: int) -> Scratch:
     first, binding = np.empty(n + 1, dtype=np.int64), np.empty(n, dtype=np.int64)
     to_go = np.empty((2, n * PIECES + 2))
     return Scratch(
-        slope, length, levels, first, least, most, usd, y_low, y_high, y, cap, binding, to_go[0], to_go[1]
+        slope,
+        length,
+        levels,
+        first,
+        least,
+        most,
+        usd,
+        y_low,
+        y_high,
+        y,
+        cap,
+        binding,
+        to_go[0],
+        to_go[1],
+        np.empty(PIECES, dtype=np.int64),
+        np.zeros(2, dtype=np.int64),
+        np.empty((3, 1)),
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _bends(begin: float, end: float, cap: float) -> tuple[float, float]:
     """Where net load from `begin` to `end` passes 0 and the cap."""
     zero = min(max(begin, 0.0), end)
     return zero, min(max(zero, cap), end)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _lay(p: Walk, window: Ints, caps: Floats, scratch: Scratch) -> int:
     """The lowest cap and the pieces of every interval; OK (-1), or the first interval in which no power is allowed."""
     load, buy, sell, charge, discharge = p.load, p.buy, p.sell, p.charge, p.discharge
@@ -136,7 +164,7 @@ def _lay(p: Walk, window: Ints, caps: Floats, scratch: Scratch) -> int:
     return -1
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _backward(p: Walk, scratch: Scratch, levels: Floats) -> int:
     """Base-stock levels of every step and piece; -1, or the interval before which no path exists. Of equally cheap
     walks the one is meant that has most in store at every time.
@@ -147,7 +175,7 @@ def _backward(p: Walk, scratch: Scratch, levels: Floats) -> int:
     low, high, drain, eps = p.low, p.high, p.drain, p.energy_eps
     slope, length, first = scratch.slope, scratch.length, scratch.first
     least, most = scratch.least, scratch.most
-    s, ends, where = scratch.to_go_slope, scratch.to_go_end, np.empty(PIECES, np.int64)
+    s, ends, where = scratch.to_go_slope, scratch.to_go_end, scratch.where
     left, right, shift = p.end_low, p.end_high, 0.0
     s[1], ends[0], ends[1] = (
         -p.end_value,
@@ -208,7 +236,7 @@ def _backward(p: Walk, scratch: Scratch, levels: Floats) -> int:
     return -1
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _forward(
     p: Walk, window: Ints, scratch: Scratch, levels: Floats, power: Floats, stored: Floats, peaks: Floats
 ) -> float:
@@ -264,7 +292,7 @@ def _forward(
     return cost
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _values(p: Walk, scratch: Scratch, stored: Floats) -> None:
     """One consistent path of marginal values of energy into scratch.y, out of what _forward left possible."""
     n, eps, low, high = stored.size, p.energy_eps, p.low, p.high
@@ -282,7 +310,7 @@ def _values(p: Walk, scratch: Scratch, stored: Floats) -> None:
         y[t] = later
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _bounds(p: Walk, scratch: Scratch, a: int, b: int, by_cap: Floats) -> float:
     """Least of a stretch's cost less what scratch.y pays for the energy stored, at all caps 0 by its slopes by_cap
     (w,).
@@ -319,7 +347,7 @@ def _bounds(p: Walk, scratch: Scratch, a: int, b: int, by_cap: Floats) -> float:
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def evaluate(
     p: Walk,
     window: Ints,
@@ -357,7 +385,7 @@ def evaluate(
     return -1, usd - p.end_value * stored[-1]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**BARE)
 def _entering(cut: Floats, right: Floats, cuts: int, prices: Floats) -> tuple[bool, int]:
     """Whether the master's prices break a cut or a sign, and the one they break most: i, or -k for m_k >= 0."""
     enter, most, found = 0, 1e-12 * (1.0 + abs(prices[0])), False
@@ -373,7 +401,7 @@ def _entering(cut: Floats, right: Floats, cuts: int, prices: Floats) -> tuple[bo
     return found, enter
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**ROOMY)
 def _pivot(column: Floats, enter: int, basis: Ints, inverse: Floats, x: Floats) -> bool:
     """Bring a column into the basis; False where it cannot come in."""
     leave, least = -1, np.inf
@@ -392,7 +420,7 @@ def _pivot(column: Floats, enter: int, basis: Ints, inverse: Floats, x: Floats) 
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**ROOMY)
 def _master(
     cut: Floats, right: Floats, cuts: int, basis: Ints, inverse: Floats, x: Floats, prices: Floats
 ) -> None:
@@ -418,7 +446,7 @@ def _master(
             return
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**ROOMY)
 def horizon_from(
     p: Walk,
     window: Ints,
@@ -440,25 +468,86 @@ def horizon_from(
     Fills best (n,) with the power found; scratch, power, stored are room. Returns -1 or the interval from which
     no walk exists, upper and lower bound of the cost above what the held peaks cost, and the number of walks.
     """
-    w, n = held.size, p.load.size
-    edges = np.array([0, n])
-    constant, by_start, by_end, by_cap = np.empty(1), np.empty(1), np.empty(1), np.empty((1, w))
-    caps, peaks = first.copy(), np.empty(w)
+    w, edges, one = held.size, scratch.edges, scratch.one
+    edges[0], edges[1] = 0, p.load.size
+    rows = np.empty((3, w))
+    caps, peaks, by_cap = rows[0], rows[1], rows[2:]
+    caps[:], peaks[:] = first, held
+    wrong, usd = evaluate(
+        p, window, caps, edges, scratch, power, stored, one[0], one[1], one[2], by_cap, peaks
+    )
+    if wrong >= 0:
+        return wrong, 0.0, 0.0, 1
+    upper, lower = _with_peaks(usd, held, price, peaks), -np.inf
+    floor, enough = _floor(p, held, price, one, by_cap[0])
+    best[:] = power
+    if enough:
+        lower = floor
+    if upper - lower <= gap:
+        return -1, upper, lower, 1
+    return _by_cuts(
+        p, window, held, price, gap, scratch, power, stored, best, stall, rows, upper, lower, floor
+    )
+
+
+@njit(**BARE)
+def _with_peaks(usd: float, held: Floats, price: Floats, peaks: Floats) -> float:
+    """A cost with what peaks cost above those held."""
+    for k in range(held.size):
+        usd += price[k] * (peaks[k] - held[k])
+    return usd
+
+
+@njit(**BARE)
+def _floor(p: Walk, held: Floats, price: Floats, one: Floats, by_cap: Floats) -> tuple[float, bool]:
+    """A lower bound at the peaks held, by a walk's cut, and whether it rises with every peak: then it holds at all."""
+    slope = one[2, 0] - p.end_value
+    floor = one[0, 0] + one[1, 0] * p.start + slope * (p.end_low if slope > 0.0 else p.end_high)
+    enough = True
+    for k in range(held.size):
+        floor += by_cap[k] * held[k]
+        enough = enough and price[k] + by_cap[k] >= 0.0
+    return floor, enough
+
+
+@njit(**ROOMY)
+def _by_cuts(
+    p: Walk,
+    window: Ints,
+    held: Floats,
+    price: Floats,
+    gap: float,
+    scratch: Scratch,
+    power: Floats,
+    stored: Floats,
+    best: Floats,
+    stall: int,
+    rows: Floats,
+    upper: float,
+    lower: float,
+    floor: float,
+) -> tuple[int, float, float, int]:
+    """The rest of `horizon_from` after its first walk, which left its slopes by peak in rows[2]."""
+    w, one = held.size, scratch.one
+    caps, peaks, by_cap = rows[0], rows[1], rows[2:]
     cut, right = np.empty((WALKS, w + 1)), np.empty(WALKS)
     basis, inverse, x, prices = -np.arange(w + 1), np.eye(w + 1), np.empty(w + 1), np.empty(w + 1)
     x[0] = 1.0
     x[1:] = price
-    upper, lower, cuts, walks, since = np.inf, -np.inf, 1, 0, 0
+    right[1] = floor
+    cut[1, 0] = 1.0
+    cut[1, 1:] = -by_cap[0]
+    caps[:] = 1e12
+    cuts, walks, since = 2, 1, 0
     while walks < WALKS - 1 and since < stall:
         walks += 1
         peaks[:] = held
         wrong, usd = evaluate(
-            p, window, caps, edges, scratch, power, stored, constant, by_start, by_end, by_cap, peaks
+            p, window, caps, scratch.edges, scratch, power, stored, one[0], one[1], one[2], by_cap, peaks
         )
         if wrong >= 0:
             return wrong, 0.0, 0.0, walks
-        for k in range(w):
-            usd += price[k] * (peaks[k] - held[k])
+        usd = _with_peaks(usd, held, price, peaks)
         if usd < upper - gap:
             since = 0
         elif walks > 2:
@@ -466,12 +555,7 @@ def horizon_from(
         if usd < upper:
             upper = usd
             best[:] = power
-        slope = by_end[0] - p.end_value
-        floor = constant[0] + by_start[0] * p.start + slope * (p.end_low if slope > 0.0 else p.end_high)
-        enough = True
-        for k in range(w):
-            floor += by_cap[0, k] * held[k]
-            enough = enough and price[k] + by_cap[0, k] >= 0.0
+        floor, enough = _floor(p, held, price, one, by_cap[0])
         if walks == 2:  # without caps: the cut that the master begins with
             i = 0
         else:
@@ -481,20 +565,19 @@ def horizon_from(
         cut[i, 1:] = -by_cap[0]
         if enough:
             lower = max(lower, floor)
-        if walks > 1:
-            _master(cut, right, cuts, basis, inverse, x, prices)
-            total = prices[0]
-            for k in range(w):
-                total += price[k] * prices[k + 1]
-            lower = max(lower, total)
+        _master(cut, right, cuts, basis, inverse, x, prices)
+        total = prices[0]
+        for k in range(w):
+            total += price[k] * prices[k + 1]
+        lower = max(lower, total)
         if upper - lower <= gap:
             break
         for k in range(w):
-            caps[k] = 1e12 if walks == 1 else held[k] + prices[k + 1]
+            caps[k] = held[k] + prices[k + 1]
     return -1, upper, lower, walks
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**ROOMY)
 def horizon(
     p: Walk,
     window: Ints,

@@ -116,6 +116,20 @@ def test_who_is_called_by_nobody_runs_compiled_to_the_last_bit(which: str) -> No
     assert np.array_equal(a.net_kw, b.net_kw) and np.ptp(a.asset_kw["battery"]) > 1.0
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_is_b_where_there_is_nothing_beyond_the_tariff(compiled: bool) -> None:
+    """So that in simulated futures the run of one is that of both, see `on_tariff`."""
+    timeline, more = month(12, "2019-02-25T00:00"), {"scenarios": 7, "replan_frac": 0.2}
+    kw, asset, terms = load(timeline, 3), battery(idle_kw=0.5), tariff(timeline, ratchet=True)
+    a, b = UtilityFirst(ahead_h=40.0, levels=(1.0,), **more), Dynamic(**more)
+    assert a.on_tariff == b.on_tariff != Dynamic().on_tariff and hash(a.on_tariff) == hash(b.on_tariff)
+    nets = [
+        loop.run(world(timeline, kw), [asset], p, terms, import_limit_kw=260.0, compiled=compiled).net_kw
+        for p in (a, b)
+    ]
+    assert np.array_equal(*nets) and np.ptp(nets[0] - kw) > 1.0
+
+
 def test_an_upper_limit_of_a_contract_is_left_to_the_loop() -> None:
     timeline = month(4, "2019-02-25T00:00")
     limited = AggregatorPrimary({"name": "c", "streams": ["x"], "dispatch": {"soc_max_frac": 0.5}})

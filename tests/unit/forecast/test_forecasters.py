@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from valuestack.dispatch import Series, World
 from valuestack.errors import InputError
-from valuestack.forecast.forecaster import Believed, Forecaster
+from valuestack.forecast.forecaster import Believed, Forecaster, day_slots, day_table
 from valuestack.forecast.persistence import Persistence
 from valuestack.forecast.score import coverage, pinball, score
 from valuestack.forecast.similar_day import SimilarDay
@@ -136,3 +136,43 @@ def test_scores_by_hand() -> None:
         (0.9 + 0.1) / 2
     )
     assert coverage(np.zeros(4), np.ones(4), np.array([-1.0, 0.5, 1.0, 2.0])) == 0.5
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    step_h=st.sampled_from((0.25, 1.0)),
+    same=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    n=st.integers(2, 40),
+)
+def test_bases_are_the_weighted_means_that_they_are_said_to_be(
+    seed: int, step_h: float, same: tuple[int, int], n: int
+) -> None:
+    """To the last bit, over days of 23 and 25 hours and with values missing."""
+    rng = np.random.default_rng(seed)
+    timeline = Timeline("2019-02-25T05:00", step_h=step_h, n=round(24 * n / step_h), tz="America/New_York")
+    values = rng.normal(100.0, 30.0, timeline.n)
+    values[rng.random(timeline.n) < 0.2] = np.nan
+    method = SimilarDay(same_weekday=same[0], same_class=same[1])
+    found = method._bases(values, timeline, timeline.n, 2)
+    day, slot, slots = day_slots(timeline)
+    table = day_table(values, day, slot, slots, int(day[-1]) + 1)
+    working, weekday = method._kinds(timeline)
+    for lag in (1, 2):
+        for d in range(int(day[-1]) + 1):
+            last = d - lag + 1
+            here = np.flatnonzero(day == d)
+            expected = np.full(here.size, np.nan)
+            if last > 0:
+                alike = np.flatnonzero(weekday[:last] == weekday[d])[-same[0] :]
+                of_class = np.flatnonzero(working[:last] == working[d])[-same[1] :]
+                rows, weight = np.append(alike, of_class), np.repeat((1.0, 2.0), (alike.size, of_class.size))
+                if rows.size == 0:
+                    rows, weight = np.arange(max(0, last - 3), last), np.ones(min(3, last))
+                there = np.isfinite(table[rows])
+                mass = (there * weight[:, None]).sum(axis=0)
+                total = (np.where(there, table[rows], 0.0) * weight[:, None]).sum(axis=0)
+                expected = np.where(mass > 0, total / np.where(mass > 0, mass, 1.0), np.nan)[slot[here]]
+                for t in np.flatnonzero(~np.isfinite(expected[1:])) + 1:
+                    expected[t] = expected[t - 1]
+            assert np.array_equal(found[lag - 1, here], expected, equal_nan=True)

@@ -208,20 +208,34 @@ class Bench:
         ]
         before = [self.bill_usd(kw, w.get("load_kvar")) for kw, w in zip(idle, worlds)]
         found: list[list[Row]] = [[] for _ in futures]
+        settled: dict[Any, list[Row]] = {}  # by what fixes the decisions of those that then decide alike
         ahead = self.site.written.simulate.foresight
         known = {f.number: self.bound_usd(f, usd) for f, usd in zip(futures, before) if f.number < ahead}
         for kind in policies:
             began = time.process_time()
-            records = self.run(kind, futures)
-            # What layers 1 and 2 bring by themselves, where the policy would do otherwise without the others.
-            alone = self.run(kind, futures, answering=False) if self._answers(kind) else []
-            run_s = (time.process_time() - began) / len(futures)
-            for i, (f, record) in enumerate(zip(futures, records, strict=True)):
-                began = time.process_time()
-                row = self._row(record, worlds[i], f, before[i], idle[i], seed)
-                if alone:
-                    base = self._row(alone[i], worlds[i], f, before[i], idle[i], seed)
-                    row |= {BASE + k: v for k, v in base.items() if is_base(k)}
+
+            def told(answering: bool, kind: str = kind) -> list[Row]:
+                """Settled figures of each future; once for policies that decide alike."""
+                whole = self._whole(kind, answering)
+                alike = None if whole else getattr(self._policy(kind, False), "on_tariff", None)
+                if alike is not None and alike in settled:
+                    return settled[alike]
+                records = self.run(kind, futures, answering=answering)
+                rows = [
+                    self._row(r, worlds[i], f, before[i], idle[i], seed)
+                    for i, (f, r) in enumerate(zip(futures, records, strict=True))
+                ]
+                return rows if alike is None else settled.setdefault(alike, rows)
+
+            rows = told(True)
+            # What layers 1 and 2 bring by themselves, where it would do otherwise without the others.
+            if self._answers(kind):
+                rows = [
+                    {**row, **{BASE + k: v for k, v in base.items() if is_base(k)}}
+                    for row, base in zip(rows, told(False), strict=True)
+                ]
+            each_s = (time.process_time() - began) / len(futures)
+            for i, (f, row) in enumerate(zip(futures, rows, strict=True)):
                 found[i].append(
                     {
                         "future": f.number,
@@ -229,7 +243,7 @@ class Bench:
                         **row,
                         **({"bound_usd": bound} if (bound := known.get(f.number)) is not None else {}),
                         **{f"driver: {k}": v for k, v in f.drivers.items()},
-                        "cpu_s": run_s + time.process_time() - began,
+                        "cpu_s": each_s,
                     }
                 )
         return [row for rows in found for row in rows]
@@ -247,21 +261,15 @@ class Bench:
             or ("reserve" in heeds and bool(layers.reserve_kwh(self.place)))
         )
 
-    def run(self, kind: str, futures: Sequence[Future], *, answering: bool = True) -> list[Record]:
-        """A policy in the loop in each future: all as lanes of one loop, or one by one where it answers calls.
+    def _whole(self, kind: str, answering: bool) -> bool:
+        """Whether a policy runs one future at a time: it answers calls, or plans engines, processes and further stores."""
+        if not answering:
+            return False
+        return self._answers(kind) or (self.moved and getattr(policy_class(kind), "moves_all", False))
 
-        answering: False = as if nobody called.
-        """
-        answers = answering and self._answers(kind)
-        # One that plans engines, processes and further stores as well runs one by one, calls or none.
-        whole = answers or (answering and self.moved and getattr(policy_class(kind), "moves_all", False))
-        if whole and len(futures) > 1:
-            return [r for f in futures for r in self.run(kind, [f])]
-        from ...control.loop import run
-        from ...forecast.forecaster import Believed
-        from ...forecast.similar_day import SimilarDay
-
-        m, options, world = self.ready, self.site.written, self.world(futures)
+    def _policy(self, kind: str, answers: bool) -> Any:
+        """A policy with its options of this site, fresh."""
+        options = self.site.written
         given = dict(options.simulate.policy_options.get(kind, {}))
         if kind == options.study.policy:
             given = {**options.study.policy_options, **given}
@@ -271,7 +279,23 @@ class Bench:
             and (contract := commanded(self.site)) is not None
         ):
             given["contract"] = contract
-        policy = policy_class(kind)(**(_unnoted(kind, given) if answers else given))
+        return policy_class(kind)(**(_unnoted(kind, given) if answers else given))
+
+    def run(self, kind: str, futures: Sequence[Future], *, answering: bool = True) -> list[Record]:
+        """A policy in the loop in each future: all as lanes of one loop, or one by one where it answers calls.
+
+        answering: False = as if nobody called.
+        """
+        answers = answering and self._answers(kind)
+        whole = self._whole(kind, answering)
+        if whole and len(futures) > 1:
+            return [r for f in futures for r in self.run(kind, [f])]
+        from ...control.loop import run
+        from ...forecast.forecaster import Believed
+        from ...forecast.similar_day import SimilarDay
+
+        m, options, world = self.ready, self.site.written, self.world(futures)
+        policy = self._policy(kind, answers)
         # A compiled policy moves stores and nothing else, so what only rests may stay out of its loop.
         still = self.resting if not whole and hasattr(policy, "kernel") else {}
         record = run(

@@ -343,6 +343,23 @@ def test_lanes_are_settled_as_if_each_had_run_alone(site: Path, monkeypatch: pyt
     assert figures(together) == figures(here(job(site, count=4, size=4)))
 
 
+def test_policies_that_decide_alike_are_run_once(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A and B where nobody calls: each has the row that it has when it is run by itself."""
+    made, ran = {"count": 2, "size": 2}, []
+    alone = [here(job(site, policies=(kind,), **made)) for kind in ("dynamic", "utility_first")]
+    run = simulate.Bench.run
+
+    def counted(self: Any, kind: str, *args: Any, **more: Any) -> Any:
+        ran.append(kind)
+        return run(self, kind, *args, **more)
+
+    monkeypatch.setattr(simulate.Bench, "run", counted)
+    both = here(job(site, policies=("dynamic", "utility_first", "persistence_mpc"), **made))
+    assert ran == ["dynamic", "persistence_mpc"]
+    assert figures([r for r in both if r["policy"] != "persistence_mpc"]) == figures([*alone[0], *alone[1]])
+    assert len({r["bill_usd"] for r in both}) == 4, "another forecast is another run"
+
+
 def test_an_engine_that_rests_may_stay_out_of_the_loop(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every figure is that of the plain loop with the engine in it, its test runs and tank included."""
     site.write_text(SITE.replace("[study]", ENGINE + "[study]"))
