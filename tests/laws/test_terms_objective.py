@@ -7,12 +7,13 @@ from math import inf
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.laws.instances import Instance, draw, random_power
 from valuestack.errors import InfeasibleError
 from valuestack.flows import Store
+from valuestack.solve.highs import Options
 from valuestack.stack.compile import compile_problem
 from valuestack.stack.optimise import Schedule, optimise, schedule_of, solve_compiled
 from valuestack.terms import Block, Claim, Limit, Measure, Payment, Term
@@ -34,12 +35,19 @@ def best(i: Instance, *more: Term, terms: list[Term] | None = None) -> Schedule:
 
 @settings(max_examples=150, deadline=None)
 @given(SEEDS)
+@example(12470)  # a tier passed by 9 Wh and not taken as crossed: 72 micro-USD, within the gap
 def test_objective_is_the_worth_of_every_term_by_its_own_rule(seed: int) -> None:
+    """To within what the solver leaves open: where it stops short of a yes or no that gains less than its gap, the plan
+    settles for less than the objective, never for less than the bound, and never for more. A gap of nothing leaves
+    nothing open."""
     i = draw(seed)
     compiled = compile_problem(i.horizon, i.load_kw, [i.store], i.terms, export_limit_kw=i.export_limit_kw)
-    solution = solve_compiled(compiled)
-    worth = compiled.worth(solution.x)
-    assert worth.total_usd == pytest.approx(solution.objective, abs=1e-5 + compiled.slack_usd)
+    off = 1e-5 + compiled.slack_usd
+    for gap in (Options().gap, 1e-9):
+        solution = solve_compiled(compiled, Options(gap=gap))
+        usd = compiled.worth(solution.x).total_usd
+        assert solution.lower_bound - off <= usd <= solution.objective + off
+        assert solution.objective - solution.lower_bound <= gap * abs(solution.objective) + 1e-9
 
 
 @settings(max_examples=60, deadline=None)
