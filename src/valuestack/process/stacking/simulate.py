@@ -262,7 +262,7 @@ class Bench:
         )
 
     def _whole(self, kind: str, answering: bool) -> bool:
-        """Whether a policy runs one future at a time: it answers calls, or plans engines, processes and further stores."""
+        """Whether a policy runs one future at a time: it answers calls, or plans more than a store."""
         if not answering:
             return False
         return self._answers(kind) or (self.moved and getattr(policy_class(kind), "moves_all", False))
