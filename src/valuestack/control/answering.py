@@ -122,7 +122,8 @@ class Moment:
 
     unsure: loads_kw are days that may come, of which a controller will not know which; blind_kw: (s, m) days on which a
     promise is laid under a rule that knows nothing ahead; base_usd: what no new promise costs by a plan that knows, and
-    by rule on each of those."""
+    by rule on each of those. told: answers so far, with what was asked: parts of an award are alike, so the same is
+    asked again."""
 
     k: int
     m: int
@@ -136,6 +137,7 @@ class Moment:
     base_usd: tuple[float, Kw] | None = None
     blind_kw: Kw = field(default_factory=lambda: np.zeros((0, 0)))
     running: list[Candidate] = field(default_factory=list)
+    told: dict[Any, tuple[Any, Sums]] = field(init=False, default_factory=dict)
 
 
 class AnsweringHorizon(RollingHorizon):
@@ -503,14 +505,24 @@ class AnsweringHorizon(RollingHorizon):
 
     def _worth(self, lane: _Lane, moment: Moment, taken: list[Candidate], due: list[Pay]) -> Sums:
         """`worth` with the events taken beside those that are due anyway."""
-        more = [c.pay for c in taken if c.pay is not None and all(c.pay is not d for d in due)]
-        return self.worth(lane, moment, taken, [*due, *more])
+        # By what it depends on, in order, so that the answer is the same to the bit; what is named by its place in
+        # memory is kept with the answer, so that nothing else can come to lie there.
+        key = (
+            tuple((c.call.key, c.first, id(c.kw), c.usd, id(c.pay)) for c in taken),
+            tuple(id(d) for d in due),
+        )
+        if key not in moment.told:
+            more = [c.pay for c in taken if c.pay is not None and all(c.pay is not d for d in due)]
+            moment.told[key] = (list(taken), list(due)), self.worth(lane, moment, taken, [*due, *more])
+        return moment.told[key][1]
 
     def _by_call(self, taken: list[Candidate], k: int, m: int) -> list[tuple[Call, Kw]]:
         """Awards of the same call added up over the horizon."""
         rows: dict[str, tuple[Call, Kw]] = {}
         for one in taken:
-            kw = rows.setdefault(one.call.key, (one.call, np.zeros(m)))[1]
+            if one.call.key not in rows:
+                rows[one.call.key] = one.call, np.zeros(m)
+            kw = rows[one.call.key][1]
             kw[one.first - k : one.first - k + one.kw.size] += one.kw
         return list(rows.values())
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from .guard_kernel import carried_out, guarded_kw
+from .guard_kernel import SIDE, carried_out, guarded_kw
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -91,21 +91,24 @@ def closed_loop(
     base_kw (lanes, n): net load with idle draw, store at rest. begins: first interval of each month.
     """
     power_kw, charge_kw, ec, ed = store[0], store[1], store[3], store[4]
-    changed = 0
-    for i in range(base_kw.shape[0]):
-        base, energy, level, month = base_kw[i], start, limit, 0
-        for k in range(base.size):
+    energies, levels, changed = np.empty(SIDE), np.empty(SIDE), 0
+    for begin in range(0, base_kw.shape[0], SIDE):
+        lanes, month = min(SIDE, base_kw.shape[0] - begin), 0
+        energies[:], levels[:] = start, limit
+        for k in range(base_kw.shape[1]):
             if month < begins.size and begins[month] == k:
-                if learns and month > 0:
-                    level = holdable_kw(base[begins[month - 1] : k], store, h)
+                for j in range(lanes if learns and month > 0 else 0):
+                    levels[j] = holdable_kw(base_kw[begin + j, begins[month - 1] : k], store, h)
                 month += 1
-            wish = wished_kw(base[k], level, margin, energy, low, high, power_kw, charge_kw, ec, ed, h)
-            q = guarded_kw(
-                wish, base[k], energy, guard_floor[k + 1], high, power_kw, charge_kw, ec, ed, h, most_import[k],
-                most_export[k],
-            )  # fmt: skip
-            if abs(q - wish) > 1e-9:
-                changed += 1
-            q, energy = carried_out(q, energy, low, high, power_kw, charge_kw, ec, ed, h)
-            power[i, k], stored[i, k] = q, energy
+            for j in range(lanes):
+                base, energy = base_kw[begin + j, k], energies[j]
+                wish = wished_kw(base, levels[j], margin, energy, low, high, power_kw, charge_kw, ec, ed, h)
+                q = guarded_kw(
+                    wish, base, energy, guard_floor[k + 1], high, power_kw, charge_kw, ec, ed, h, most_import[k],
+                    most_export[k],
+                )  # fmt: skip
+                if abs(q - wish) > 1e-9:
+                    changed += 1
+                q, energy = carried_out(q, energy, low, high, power_kw, charge_kw, ec, ed, h)
+                power[begin + j, k], stored[begin + j, k], energies[j] = q, energy, energy
     return changed

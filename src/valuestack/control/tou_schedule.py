@@ -75,18 +75,17 @@ class TouSchedule:
         """Power and energy at interval ends of a block of lanes, (lanes, n) each, and what the guard changed."""
         from .tou_schedule_kernel import closed_loop
 
-        s, limits, total = twin.stores[0], guard.stores[twin.stores[0].name], 0
-        power, stored, wish = np.empty_like(twin.base_kw), np.empty_like(twin.base_kw), self._scheduled(s)
-        most_import, most_export = guard.import_limit_kw.copy(), guard.export_limit_kw.copy()
-        for i in range(power.shape[0]):
-            total += closed_loop(
-                *(twin.base_kw[i], wish, limits.floor_kwh, most_import, most_export),
-                *(float(s.discharge_max_kw[0]), float(s.charge_max_kw[0])),
-                *(float(s.energy_min_kwh[0]), float(s.energy_max_kwh[0]), s.energy_start_kwh),
-                *(s.charge_efficiency_frac, s.discharge_efficiency_frac, self.timeline.step_h),
-                *(power[i], stored[i]),
-            )
-        return power, stored, total
+        s = twin.stores[0]
+        power, stored = np.empty_like(twin.base_kw), np.empty_like(twin.base_kw)
+        changed = closed_loop(
+            *(np.ascontiguousarray(twin.base_kw), self._scheduled(s), guard.stores[s.name].floor_kwh),
+            *(guard.import_limit_kw.copy(), guard.export_limit_kw.copy()),
+            *(float(s.discharge_max_kw[0]), float(s.charge_max_kw[0])),
+            *(float(s.energy_min_kwh[0]), float(s.energy_max_kwh[0]), s.energy_start_kwh),
+            *(s.charge_efficiency_frac, s.discharge_efficiency_frac, self.timeline.step_h),
+            *(power, stored),
+        )
+        return power, stored, changed
 
     def kernel(self, twin: Twin, guard: Guard) -> Record | None:
         """The whole loop compiled, for one store of constant limits; None where the shapes do not allow it."""

@@ -1,4 +1,4 @@
-"""Compiled side of tou_schedule.py: one store's year by the clock."""
+"""Compiled side of tou_schedule.py: years of one store by the clock, in lanes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from .guard_kernel import carried_out, guarded_kw
+from .guard_kernel import SIDE, carried_out, guarded_kw
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -30,21 +30,25 @@ def closed_loop(
     power: Floats,
     stored: Floats,
 ) -> int:
-    """Fill power and energy at interval ends (n,) of one lane; in how many intervals the guard changed a setpoint.
+    """Fill power and energy at interval ends, (lanes, n) each; in how many intervals the guard changed a setpoint.
 
-    wish_kw (n,): what the clock says, load sign. base_kw: net load with idle draw, store at rest.
+    wish_kw (n,): what the clock says, load sign. base_kw (lanes, n): net load with idle draw, store at rest.
     """
-    energy, changed = start, 0
-    for k in range(base_kw.size):
-        wish = clocked_kw(wish_kw[k], base_kw[k])
-        q = guarded_kw(
-            wish, base_kw[k], energy, guard_floor[k + 1], high, power_kw, charge_kw, ec, ed, h, most_import[k],
-            most_export[k],
-        )  # fmt: skip
-        if abs(q - wish) > 1e-9:
-            changed += 1
-        q, energy = carried_out(q, energy, low, high, power_kw, charge_kw, ec, ed, h)
-        power[k], stored[k] = q, energy
+    energies, changed = np.empty(SIDE), 0
+    for begin in range(0, base_kw.shape[0], SIDE):
+        energies[:] = start
+        for k in range(base_kw.shape[1]):
+            for j in range(min(SIDE, base_kw.shape[0] - begin)):
+                i = begin + j
+                wish = clocked_kw(wish_kw[k], base_kw[i, k])
+                q = guarded_kw(
+                    wish, base_kw[i, k], energies[j], guard_floor[k + 1], high, power_kw, charge_kw, ec, ed, h,
+                    most_import[k], most_export[k],
+                )  # fmt: skip
+                if abs(q - wish) > 1e-9:
+                    changed += 1
+                q, energy = carried_out(q, energies[j], low, high, power_kw, charge_kw, ec, ed, h)
+                power[i, k], stored[i, k], energies[j] = q, energy, energy
     return changed
 
 

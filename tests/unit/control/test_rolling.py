@@ -412,3 +412,20 @@ def test_fixed_threshold_holds_what_last_month_could_have_held() -> None:
     assert holdable_kw(kw, store, 0.25) == pytest.approx(140.0, abs=80 / 4000)
     with pytest.raises(InputError, match=r"limit_kw(.|\n)*margin_frac"):
         FixedThreshold(-1.0, margin_frac=2.0)
+
+
+@pytest.mark.parametrize("make", [TouSchedule, FixedThreshold])
+def test_rules_do_in_lanes_what_they_do_alone(make: Any) -> None:
+    """To the bit, in more lanes than run side by side, and in a number that leaves some over."""
+    timeline = month(40, "2019-02-25T00:00")
+    many = np.stack([load(timeline, seed) * (1.0 + 0.03 * seed) for seed in range(6)])
+    asset, terms = battery(idle_kw=0.5), tariff(timeline)
+
+    def run(kw: Kw) -> Any:
+        return loop.run(world(timeline, kw), [asset], make(), terms, import_limit_kw=280.0)
+
+    together = run(many)
+    for i, kw in enumerate(many):
+        alone = run(kw)
+        assert np.array_equal(together.net_kw[i], alone.net_kw) and np.ptp(alone.net_kw - kw) > 1.0
+        assert np.array_equal(together.stored_kwh["battery"][i], alone.stored_kwh["battery"])
