@@ -63,6 +63,10 @@ class AllLayersHorizon(UtilityFirst):
         self._notes: tuple[str, ...] = ()
         self.failed = 0  # plans that no solver found; the last one goes on
 
+    @property
+    def _beyond(self) -> bool:
+        return True
+
     def _find_stores(self, view: View) -> list[Store]:
         """The largest store, or one of nothing where the site has none."""
         found = sorted(offered(self._assets, view), key=lambda s: -float(np.max(s.discharge_max_kw)))

@@ -187,7 +187,7 @@ class AnsweringHorizon(RollingHorizon):
         super().prepare(setting)
         self._near = self._steps
         self._streams = list(setting.streams)
-        if self._streams:  # calls are weighed further ahead than plans look
+        if self._beyond:  # calls are weighed further ahead than plans look
             self._steps = min(max(2, round(self.ahead_h / self.timeline.step_h)), self.timeline.n)
         self._promises: Promises | None = None
         self._standing: Standing | None = None
@@ -199,11 +199,16 @@ class AnsweringHorizon(RollingHorizon):
         """The compiled loop where nobody may call; calls are answered one by one."""
         return None if self._streams else super().kernel(twin, guard)
 
+    @property
+    def _beyond(self) -> bool:
+        """Whether there is more to decide than one store's walk on the tariff."""
+        return bool(self._streams)
+
     def _find_stores(self, view: View) -> list[Store]:
         return offered(self._assets, view)
 
     def _begin(self, view: View, lanes: int) -> None:
-        if not self._streams:
+        if not self._beyond:
             super()._begin(view, lanes)
             return
         self._stores = self._find_stores(view)
@@ -230,7 +235,7 @@ class AnsweringHorizon(RollingHorizon):
         """Answers to the calls that came, and the first step of the best walk beside what is promised."""
         from .dynamic_kernel import observe
 
-        if not self._streams:
+        if not self._beyond:
             return super().decide(view)
         k, base = view.k, np.asarray(view.now["base_kw"], dtype=float)
         late = view.age_s.get("base_kw", 0.0) > 0
