@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..solve.store_dp_kernel import BARE, ROOMY, WALKS, Scratch, Walk, horizon_from
+from ..solve.store_dp_kernel import WALKS, Scratch, Walk, bare, bare_numbers, horizon_from, roomy
 from .clock_kernel import days_back
 from .guard_kernel import carried_out, guarded_kw
 
@@ -142,7 +142,7 @@ def room_of(steps: int, families: int, windows: int, scenarios: int) -> Room:
     )
 
 
-@njit(**BARE)
+@bare
 def _free_kw(w: int, p: Public, peak: Floats) -> float:
     """What window w is billed whatever happens: its peak so far, a contract minimum, a share of earlier peaks."""
     past = 0.0
@@ -154,7 +154,7 @@ def _free_kw(w: int, p: Public, peak: Floats) -> float:
 # --- the day ahead as it may go ---------------------------------------------------------------------------
 
 
-@njit(**BARE)
+@bare
 def _scenarios(p: Public, known: Known, room: Room, k: int, m: int) -> int:
     """Fill room.days with forecast + error of past days of this kind at this clock time, a row each; returns how
     many."""
@@ -174,7 +174,7 @@ def _scenarios(p: Public, known: Known, room: Room, k: int, m: int) -> int:
     return found
 
 
-@njit(**BARE)
+@bare
 def _needed_kwh(room: Room, found: int, m: int, p: Public) -> None:
     """Fill room.needs (m + 1, found) with the energy above the floor that must be in store at each boundary to hold
     room.caps on each of room.days, room.worst (found,) with the most of it. What exceeds the power cannot be held and
@@ -197,7 +197,7 @@ def _needed_kwh(room: Room, found: int, m: int, p: Public) -> None:
 # --- now --------------------------------------------------------------------------------------------------
 
 
-@njit(**BARE)
+@bare
 def _rows(p: Public, room: Room, k: int, m: int) -> int:
     """Windows of the horizon numbered anew, with their prices; returns how many."""
     count = 0
@@ -216,7 +216,7 @@ def _rows(p: Public, room: Room, k: int, m: int) -> int:
     return count
 
 
-@njit(**BARE)
+@bare
 def _hold(p: Public, known: Known, room: Room, k: int, m: int) -> None:
     """What each window of the horizon is billed anyway; the next cycle will see as much as this one has."""
     for f in range(p.window.shape[0]):
@@ -230,7 +230,7 @@ def _hold(p: Public, known: Known, room: Room, k: int, m: int) -> None:
                     room.held[i] = max(room.held[i], _free_kw(now, p, known.peak))
 
 
-@njit(**BARE, fastmath={"nnan", "nsz"})  # numbers only: a greatest is found side by side
+@bare_numbers
 def _most(needs: Floats, found: int, m: int, low: Floats) -> None:
     """Fill low (m + 1,) with the most of each row of needs, at least 0."""
     for j in range(m + 1):
@@ -240,7 +240,7 @@ def _most(needs: Floats, found: int, m: int, low: Floats) -> None:
         low[j] = at
 
 
-@njit(**ROOMY)
+@roomy
 def _most_of_least(needs: Floats, worst: Floats, found: int, kept: int, m: int, low: Floats) -> None:
     """The same of the `kept` days that ask for least."""
     order = np.argsort(worst[:found])
@@ -251,7 +251,7 @@ def _most_of_least(needs: Floats, worst: Floats, found: int, kept: int, m: int, 
         low[j] = at
 
 
-@njit(**BARE)
+@bare
 def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: float) -> float:
     """Fill room.low: least energy by interval for the share `cover` of the scenarios at room.caps, the worst left
     out, as far as the caps let it be reached. Returns what they ask for now."""
@@ -278,7 +278,7 @@ def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: fl
     return float(asked)
 
 
-@njit(**BARE)
+@bare
 def walk_of(p: Public, room: Room, k: int, m: int, count: int, energy: float) -> Walk:
     """The horizon as the plan sees it, of `count` windows; buying and selling prices are laid into room."""
     most = room.price[:count].sum()
@@ -295,7 +295,7 @@ def walk_of(p: Public, room: Room, k: int, m: int, count: int, energy: float) ->
     )  # fmt: skip
 
 
-@njit(**BARE)
+@bare
 def _plan(p: Public, known: Known, room: Room, k: int, m: int, count: int, energy: float) -> bool:
     """The least-cost walk of the horizon into room.best; False where there is none."""
     walk, held, price = walk_of(p, room, k, m, count, energy), room.held, room.price
@@ -311,7 +311,7 @@ def _plan(p: Public, known: Known, room: Room, k: int, m: int, count: int, energ
     return bool(wrong < 0)
 
 
-@njit(**BARE)
+@bare
 def decide_now(k: int, stored_kwh: float, p: Public, known: Known, room: Room) -> float:
     """The setpoint of interval k [kW, load sign]. known.base is read up to k, known.issued up to row k."""
     if 0 <= known.since[0] < k < known.since[0] + p.each:
@@ -349,7 +349,7 @@ def decide_now(k: int, stored_kwh: float, p: Public, known: Known, room: Room) -
     return float(room.best[0]) if done else 0.0
 
 
-@njit(**BARE)
+@bare
 def between(k: int, load: float, charge: float, power: float, most: float, p: Public, known: Known) -> float:
     """The setpoint of interval k by the last plan, for the load that came [kW]: what was planned to hold a peak holds
     it, neither more nor less, what fills the store up to one does; everything else goes as planned, below the peaks.
@@ -366,7 +366,7 @@ def between(k: int, load: float, charge: float, power: float, most: float, p: Pu
     return float(min(max(min(wish, room), -power), charge))
 
 
-@njit(**BARE)
+@bare
 def near_plan(k: int, load: float, wish: float, p: Public, known: Known) -> bool:
     """Whether the last plan still fits: load as forecast, and what holds a peak no other than planned, tenfold."""
     j = k - known.since[0]
@@ -374,7 +374,7 @@ def near_plan(k: int, load: float, wish: float, p: Public, known: Known) -> bool
     return bool(abs(came) < p.off and abs(wish - known.plan[0, j]) < 0.1 * p.off)
 
 
-@njit(**BARE)
+@bare
 def _remember(p: Public, known: Known, room: Room, k: int, m: int, count: int, done: bool) -> None:
     """The plan, for the intervals up to the next one, and the peaks that it comes to, for the reserve."""
     for i in range(count):
@@ -393,7 +393,7 @@ def _remember(p: Public, known: Known, room: Room, k: int, m: int, count: int, d
                 known.planned[w] = max(known.planned[w], room.load[j] + room.best[j])
 
 
-@njit(**BARE)
+@bare
 def observe(k: int, net_kw: float, p: Public, known: Known) -> None:
     """Peaks are those that were metered, whatever was asked for."""
     for f in range(p.window.shape[0]):
@@ -402,7 +402,7 @@ def observe(k: int, net_kw: float, p: Public, known: Known) -> None:
             known.peak[w] = max(known.peak[w], net_kw)
 
 
-@njit(**BARE)
+@bare
 def _run(
     without_kw: Floats,
     aux_kw: float,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..solve.store_dp_kernel import BARE, Walk, horizon_from
+from ..solve.store_dp_kernel import Walk, bare, horizon_from
 from .dynamic_kernel import (
     _FAR,
     Known,
@@ -78,7 +78,7 @@ _OVER_KW = 1e-6
 STALL = 4  # walks without a better one after which the best so far is taken: mostly the optimum long before cuts say so
 
 
-@njit(**BARE)
+@bare
 def _lay(k: int, m: int, load: Floats, p: Public, d: Duty, room: Room) -> None:
     """The horizon's load and powers under the duty. load: (m,) net load without the store."""
     for j in range(m):
@@ -91,7 +91,7 @@ def _lay(k: int, m: int, load: Floats, p: Public, d: Duty, room: Room) -> None:
         room.most_out[j] = max(p.most_export[t] - d.up[t] - d.expose[t], -at)
 
 
-@njit(**BARE)
+@bare
 def _walked(
     k: int, m: int, p: Public, known: Known, room: Room, d: Duty, count: int, start: float, soft: int
 ) -> bool:
@@ -149,7 +149,7 @@ def _walked(
     return bool(wrong < 0)
 
 
-@njit(**BARE)
+@bare
 def cost_ahead(
     k: int, m: int, stored_kwh: float, load: Floats, p: Public, known: Known, room: Room, d: Duty
 ) -> tuple[float, int]:
@@ -173,7 +173,7 @@ def cost_ahead(
     return np.inf, 4
 
 
-@njit(**BARE)
+@bare
 def rule_ahead(
     k: int, m: int, stored_kwh: float, load: Floats, p: Public, known: Known, room: Room, d: Duty
 ) -> float:
@@ -265,7 +265,7 @@ def rule_days(
     return usd
 
 
-@njit(**BARE)
+@bare
 def shifted_ahead(k: int, m: int, p: Public, known: Known, loads: Floats) -> int:
     """Fill loads (s, m) with the forecast of k and the errors of forecasts that were issued at whatever clock time
     within reach, spread evenly over days and hours; returns how many. A spike comes when it comes: an hour that
@@ -286,7 +286,7 @@ def shifted_ahead(k: int, m: int, p: Public, known: Known, loads: Floats) -> int
     return found
 
 
-@njit(**BARE)
+@bare
 def scenarios_ahead(k: int, m: int, p: Public, known: Known, room: Room) -> int:
     """Fill room.days (scenarios, m) with days that may come from k on; returns how many."""
     for j in range(m):
@@ -294,7 +294,7 @@ def scenarios_ahead(k: int, m: int, p: Public, known: Known, room: Room) -> int:
     return int(_scenarios(p, known, room, k, m))
 
 
-@njit(**BARE)
+@bare
 def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Room, d: Duty) -> float:
     """The setpoint of interval k [kW, load sign], beside which the mean calls of awards come."""
     if 0 <= known.since[0] < k < known.since[0] + p.each:

@@ -6,24 +6,35 @@ pairs on a domain. One step is an infimal convolution with the step's own convex
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numba import njit
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+F = TypeVar("F", bound=Callable[..., Any])
 
 PIECES = 4  # an interval's net load bends at 0, at the cap and at the load alone
 SLOPE_EPS = 1e-12
 WALKS = 200
+
+
+class Compiled(Protocol):
+    """A decorator that compiles and leaves types alone."""
+
+    def __call__(self, function: F, /) -> F: ...
+
+
 # Kernels that are called for each plan and allocate nothing do without numba's counts of references: each array of each
-# argument would be counted at every call, atomically, which took a third of a year of plans.
-BARE: Any = {"cache": True, "error_model": "numpy", "_nrt": False}
-ROOMY: Any = {
-    **BARE,
-    "_nrt": True,
-}  # allocates; said, since whoever is called by a bare one is taken for bare
+# argument would be counted at every call, atomically, which took a tenth of a year of plans.
+_jit: Any = njit
+bare: Compiled = _jit(cache=True, error_model="numpy", _nrt=False)
+# The same where no number is none, so that a greatest is found side by side.
+bare_numbers: Compiled = _jit(cache=True, error_model="numpy", _nrt=False, fastmath={"nnan", "nsz"})
+# Allocates; said, since whoever is called by a bare one is taken for bare.
+roomy: Compiled = _jit(cache=True, error_model="numpy", _nrt=True)
 
 
 class Walk(NamedTuple):
@@ -106,14 +117,14 @@ def scratch_of(n: int) -> Scratch:
     )
 
 
-@njit(**BARE)
+@bare
 def _bends(begin: float, end: float, cap: float) -> tuple[float, float]:
     """Where net load from `begin` to `end` passes 0 and the cap."""
     zero = min(max(begin, 0.0), end)
     return zero, min(max(zero, cap), end)
 
 
-@njit(**BARE)
+@bare
 def _lay(p: Walk, window: Ints, caps: Floats, scratch: Scratch) -> int:
     """The lowest cap and the pieces of every interval; OK (-1), or the first interval in which no power is allowed."""
     load, buy, sell, charge, discharge = p.load, p.buy, p.sell, p.charge, p.discharge
@@ -164,7 +175,7 @@ def _lay(p: Walk, window: Ints, caps: Floats, scratch: Scratch) -> int:
     return -1
 
 
-@njit(**BARE)
+@bare
 def _backward(p: Walk, scratch: Scratch, levels: Floats) -> int:
     """Base-stock levels of every step and piece; -1, or the interval before which no path exists. Of equally cheap
     walks the one is meant that has most in store at every time.
@@ -236,7 +247,7 @@ def _backward(p: Walk, scratch: Scratch, levels: Floats) -> int:
     return -1
 
 
-@njit(**BARE)
+@bare
 def _forward(
     p: Walk, window: Ints, scratch: Scratch, levels: Floats, power: Floats, stored: Floats, peaks: Floats
 ) -> float:
@@ -292,7 +303,7 @@ def _forward(
     return cost
 
 
-@njit(**BARE)
+@bare
 def _values(p: Walk, scratch: Scratch, stored: Floats) -> None:
     """One consistent path of marginal values of energy into scratch.y, out of what _forward left possible."""
     n, eps, low, high = stored.size, p.energy_eps, p.low, p.high
@@ -310,7 +321,7 @@ def _values(p: Walk, scratch: Scratch, stored: Floats) -> None:
         y[t] = later
 
 
-@njit(**BARE)
+@bare
 def _bounds(p: Walk, scratch: Scratch, a: int, b: int, by_cap: Floats) -> float:
     """Least of a stretch's cost less what scratch.y pays for the energy stored, at all caps 0 by its slopes by_cap
     (w,).
@@ -347,7 +358,7 @@ def _bounds(p: Walk, scratch: Scratch, a: int, b: int, by_cap: Floats) -> float:
     return total
 
 
-@njit(**BARE)
+@bare
 def evaluate(
     p: Walk,
     window: Ints,
@@ -385,7 +396,7 @@ def evaluate(
     return -1, usd - p.end_value * stored[-1]
 
 
-@njit(**BARE)
+@bare
 def _entering(cut: Floats, right: Floats, cuts: int, prices: Floats) -> tuple[bool, int]:
     """Whether the master's prices break a cut or a sign, and the one they break most: i, or -k for m_k >= 0."""
     enter, most, found = 0, 1e-12 * (1.0 + abs(prices[0])), False
@@ -401,7 +412,7 @@ def _entering(cut: Floats, right: Floats, cuts: int, prices: Floats) -> tuple[bo
     return found, enter
 
 
-@njit(**ROOMY)
+@roomy
 def _pivot(column: Floats, enter: int, basis: Ints, inverse: Floats, x: Floats) -> bool:
     """Bring a column into the basis; False where it cannot come in."""
     leave, least = -1, np.inf
@@ -420,7 +431,7 @@ def _pivot(column: Floats, enter: int, basis: Ints, inverse: Floats, x: Floats) 
     return True
 
 
-@njit(**ROOMY)
+@roomy
 def _master(
     cut: Floats, right: Floats, cuts: int, basis: Ints, inverse: Floats, x: Floats, prices: Floats
 ) -> None:
@@ -446,7 +457,7 @@ def _master(
             return
 
 
-@njit(**ROOMY)
+@roomy
 def horizon_from(
     p: Walk,
     window: Ints,
@@ -490,7 +501,7 @@ def horizon_from(
     )
 
 
-@njit(**BARE)
+@bare
 def _with_peaks(usd: float, held: Floats, price: Floats, peaks: Floats) -> float:
     """A cost with what peaks cost above those held."""
     for k in range(held.size):
@@ -498,7 +509,7 @@ def _with_peaks(usd: float, held: Floats, price: Floats, peaks: Floats) -> float
     return usd
 
 
-@njit(**BARE)
+@bare
 def _floor(p: Walk, held: Floats, price: Floats, one: Floats, by_cap: Floats) -> tuple[float, bool]:
     """A lower bound at the peaks held, by a walk's cut, and whether it rises with every peak: then it holds at all."""
     slope = one[2, 0] - p.end_value
@@ -510,7 +521,7 @@ def _floor(p: Walk, held: Floats, price: Floats, one: Floats, by_cap: Floats) ->
     return floor, enough
 
 
-@njit(**ROOMY)
+@roomy
 def _by_cuts(
     p: Walk,
     window: Ints,
@@ -577,7 +588,7 @@ def _by_cuts(
     return -1, upper, lower, walks
 
 
-@njit(**ROOMY)
+@roomy
 def horizon(
     p: Walk,
     window: Ints,
