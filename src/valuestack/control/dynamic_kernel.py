@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..solve.store_dp_kernel import WALKS, Scratch, Walk, bare, compiled, horizon_from, roomy
+from ..solve.store_dp_kernel import WALKS, Scratch, Walk, bare, bare_numbers, horizon_from, roomy
 from .clock_kernel import days_back
 from .guard_kernel import carried_out, guarded_kw
 
@@ -230,8 +230,7 @@ def _hold(p: Public, known: Known, room: Room, k: int, m: int) -> None:
                     room.held[i] = max(room.held[i], _free_kw(now, p, known.peak))
 
 
-# Numbers only: a greatest is found side by side.
-@compiled(cache=True, error_model="numpy", _nrt=False, fastmath={"nnan", "nsz"})
+@bare_numbers
 def _most(needs: Floats, found: int, m: int, low: Floats) -> None:
     """Fill low (m + 1,) with the most of each row of needs, at least 0."""
     for j in range(m + 1):

@@ -7,31 +7,34 @@ pairs on a domain. One step is an infimal convolution with the step's own convex
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numba import njit
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+F = TypeVar("F", bound=Callable[..., Any])
 
 PIECES = 4  # an interval's net load bends at 0, at the cap and at the load alone
 SLOPE_EPS = 1e-12
 WALKS = 200
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-def compiled(**options: Any) -> Callable[[F], F]:
-    """numba's njit with options that its types do not know."""
-    made: Any = njit(**options)
-    return made  # type: ignore[no-any-return]
+class Compiled(Protocol):
+    """A decorator that compiles and leaves types alone."""
+
+    def __call__(self, function: F, /) -> F: ...
 
 
-# Kernels that are called for each plan and allocate nothing do without numba's counts of references (_nrt=False): each
-# array of each argument would be counted at every call, atomically, which took a third of a year of plans. Those that
-# allocate say so, since whoever is called by a bare one is taken for bare.
-bare = compiled(cache=True, error_model="numpy", _nrt=False)
-roomy = compiled(cache=True, error_model="numpy", _nrt=True)
+# Kernels that are called for each plan and allocate nothing do without numba's counts of references: each array of each
+# argument would be counted at every call, atomically, which took a tenth of a year of plans.
+_jit: Any = njit
+bare: Compiled = _jit(cache=True, error_model="numpy", _nrt=False)
+# The same where no number is none, so that a greatest is found side by side.
+bare_numbers: Compiled = _jit(cache=True, error_model="numpy", _nrt=False, fastmath={"nnan", "nsz"})
+# Allocates; said, since whoever is called by a bare one is taken for bare.
+roomy: Compiled = _jit(cache=True, error_model="numpy", _nrt=True)
 
 
 class Walk(NamedTuple):
