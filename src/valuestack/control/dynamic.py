@@ -23,7 +23,7 @@ a new peak is paid again in later months is not priced.
 
 Beside streams beyond the tariff it plans all layers, see all_layers.py.
 
-The defaults were set on ten cells, see docs/explanation/capture.md, and hold for every site.
+The defaults were set on a few cells, see docs/explanation/capture.md, and hold for every site.
 """
 
 from __future__ import annotations
