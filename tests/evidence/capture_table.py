@@ -21,7 +21,7 @@ from valuestack.control.policy import Policy
 from valuestack.control.threshold import Threshold
 from valuestack.control.tou_schedule import TouSchedule
 
-from .cells import TUNED, Cell, cell, cells
+from .cells import TUNED, Cell, cell, cells, fresh
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "capture.md"
 MARKS = ("<!-- measured -->", "<!-- end -->")
@@ -68,10 +68,10 @@ def tables(rows: list[tuple[Cell, Kept]]) -> list[str]:
     lines = [f"Measured {datetime.now(UTC):%Y-%m-%d} on {len(rows)} cells."]
     for hours in sorted({c.hours for c, _ in rows}):
         mine = [(c, k) for c, k in rows if c.hours == hours]
-        fresh = [(c, k) for c, k in mine if (c.site, c.rate, c.hours) not in TUNED]
+        unseen = [(c, k) for c, k in mine if fresh(c.site, c.rate, c.hours)]
         lines += ["", f"### Battery of {hours} hours, {len(mine)} cells", "", *summary(mine)]
-        if len(fresh) < len(mine):
-            lines += ["", f"Of these, the {len(fresh)} on which no default was set:", "", *summary(fresh)]
+        if len(unseen) < len(mine):
+            lines += ["", f"Of these, the {len(unseen)} on which no default was set:", "", *summary(unseen)]
         wins = [
             f"{name}: {sum(k['dynamic (B)'] >= k[name] for _, k in mine)} of {len(mine)}"
             for name in list(POLICIES)[1:]

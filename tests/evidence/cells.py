@@ -42,7 +42,7 @@ RATES = (
     "aps-e-32-l-tou-secondary",
     "lipa-282-large-tou-secondary",
 )
-# The defaults were set on these ten cells and on no other.
+# The defaults of the policies, but for those named below, were set on these ten cells.
 TUNED = (
     ("steel works", "pge-b-20-secondary", 2),
     ("plant near Madison", "sce-tou-8-d-under-2kv", 2),
@@ -54,6 +54,35 @@ TUNED = (
     ("LargeHotel__SanFrancisco", "fpl-gsldt-1", 4),
     ("Warehouse__Boulder", "dominion-gs-3", 4),
     ("MediumOffice__LasVegas", "sce-tou-8-d-under-2kv", 4),
+)
+# The defaults of the similar-day forecast were set on these, with both batteries.
+SET_ON = (
+    ("Warehouse__Seattle", "pge-b-20-secondary"),
+    ("LargeHotel__Minneapolis", "sce-tou-8-d-under-2kv"),
+    ("RetailStore__Albuquerque", "pge-b-19-secondary"),
+    ("StripMall__Phoenix", "coned-sc-9-rate-iii-nyc"),
+    ("Outpatient__Houston", "sdge-al-tou-over-500kw"),
+    ("PrimarySchool__Seattle", "fpl-gsldt-1"),
+    ("FullServiceRest__LosAngeles", "tep-lgs-tou"),
+    ("LargeHotel__Seattle", "dominion-gs-3"),
+    ("PrimarySchool__Boulder", "smud-ci-tod4-secondary"),
+    ("MediumOffice__SanFrancisco", "ladwp-a-3-subtransmission"),
+    ("Hospital__Houston", "aps-e-32-l-tou-secondary"),
+    ("Supermarket__LasVegas", "lipa-282-large-tou-secondary"),
+    ("Outpatient__Seattle", "pge-b-20-secondary"),
+    ("Warehouse__Miami", "sce-tou-8-d-under-2kv"),
+    ("MediumOffice__Atlanta", "pge-b-19-secondary"),
+    ("Supermarket__Duluth", "coned-sc-9-rate-iii-nyc"),
+    ("RetailStore__Fairbanks", "sdge-al-tou-over-500kw"),
+    ("LargeOffice__Baltimore", "fpl-gsldt-1"),
+    ("LargeOffice__Miami", "tep-lgs-tou"),
+    ("StripMall__Duluth", "dominion-gs-3"),
+    ("FullServiceRest__Albuquerque", "smud-ci-tod4-secondary"),
+    ("Hospital__Minneapolis", "ladwp-a-3-subtransmission"),
+    ("steel works", "pge-b-20-secondary"),
+    ("steel works", "coned-sc-9-rate-iii-nyc"),
+    ("plant near Madison", "sce-tou-8-d-under-2kv"),
+    ("plant near Madison", "dominion-gs-3"),
 )
 BUILDINGS = (
     "Supermarket__LosAngeles",
@@ -87,6 +116,11 @@ def cells(hours: tuple[int, ...] = (2, 4), each: int = 3) -> list[tuple[str, str
         for j in range(each)
         for h in hours
     ]
+
+
+def fresh(site: str, rate: str, hours: int) -> bool:
+    """Whether no default was set on this cell."""
+    return (site, rate, hours) not in TUNED and (site, rate) not in SET_ON
 
 
 @lru_cache(maxsize=4)

@@ -24,7 +24,7 @@ a new peak is paid again in later months is not priced.
 Beside streams beyond the tariff, and where a decision moves more than one store (an engine, a process, a cold store),
 it plans all of them at once, see all_layers.py. That runs one lane at a time.
 
-The defaults were set on ten cells, see docs/explanation/capture.md, and hold for every site.
+The defaults were set on a few cells, see docs/explanation/capture.md, and hold for every site.
 """
 
 from __future__ import annotations

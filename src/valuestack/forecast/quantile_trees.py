@@ -26,7 +26,9 @@ import numpy as np
 from ..errors import InputError
 from ..timeline import Ints, Kw, Timeline
 from .forecaster import day_slots, error_paths, laid_over, work_days
-from .similar_day import SimilarDay, _means
+from .similar_day import SimilarDay, _means, _spans
+
+_LATELY_H = (1.0, 6.0, 24.0)
 
 
 def _lightgbm() -> Any:
@@ -168,7 +170,7 @@ class QuantileTrees:
         target = np.minimum(at[:, None] + np.arange(n)[None, :], timeline.n - 1)
         lead = np.broadcast_to(np.arange(n) * h, target.shape)
         last = np.broadcast_to(values[at - 1][:, None], target.shape)
-        lately = _means(values, h)[at - 1]
+        lately = _means(values, _spans(h, _LATELY_H))[at - 1]
         working = work_days(timeline)[timeline.day[target] - timeline.day[0]]
         columns = [
             lead,
@@ -178,7 +180,7 @@ class QuantileTrees:
             timeline.month[target],
             base,
             last,
-            *(np.broadcast_to(lately[:, j : j + 1], target.shape) for j in range(3)),
+            *(np.broadcast_to(lately[:, j : j + 1], target.shape) for j in range(lately.shape[1])),
         ]
         for days in (1, 7):
             back = np.arange(n) - days * per_day

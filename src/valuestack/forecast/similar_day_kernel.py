@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Gains(NamedTuple):
+    """Sums of x x' and x y over the rows learnt, x the mean errors at issue and y the errors of the n intervals that
+    followed: gram (2, 24, means, means) and mixed (2, 24, means, n) by class of the day and hour of issue, all_gram and
+    all_mixed over all of them, all_rows (1,). taken (2,): the next row to be looked at, and how many were learnt."""
+
+    gram: Floats
+    mixed: Floats
+    all_gram: Floats
+    all_mixed: Floats
+    all_rows: Floats
+    taken: Ints
+
+
+class Tuning(NamedTuple):
+    """See SimilarDay. keep: what a day's weight falls to by the next; pooled: rows that the mean of all hours counts
+    as; other: weight of the other class; begin: first row, least: rows learnt before weights are fitted."""
+
+    keep: float
+    pooled: float
+    other: float
+    ridge: float
+    share: float
+    begin: int
+    least: int
 
 
 @njit(cache=True)
@@ -37,8 +63,8 @@ def base_of(
 ) -> None:
     """Fill out (m,) with the base of day d at its clock slots (m,), from days that were complete `lag` days before.
 
-    table (days, slots): values, NaN where there is none. working, weekday (days,). same: how many days of the same
-    weekday, and of the same class. A slot that none of them had holds the one before.
+    table (days, slots): values, NaN where there is none. working, weekday (days,), unlike on a holiday. same: how many
+    days of the same weekday, and of the same class. A slot that none of them had holds the one before.
     """
     last = d - lag + 1  # days 0 .. last-1 are complete when the forecast is issued
     if last <= 0:
@@ -85,13 +111,14 @@ def bases(
 def issue(base: Floats, day: Ints, means: Floats, weights: Floats, k: int, last: float, out: Floats) -> None:
     """Forecast of intervals k .. k + out.size - 1, issued when interval k begins.
 
-    base (lags, n): row `lag` is in force for days that lie so far after the day of issue. means (3,): mean errors
-    until k. weights (3, >= out.size). last: value held where no base is known.
+    base (lags, n): row `lag` is in force for days that lie so far after the day of issue. means (m,): mean errors
+    until k. weights (m, >= out.size). last: value held where no base is known.
     """
     for j in range(out.size):
         value = base[day[k + j] - day[k], k + j]
         if k > 0:
-            value += means[0] * weights[0, j] + means[1] * weights[1, j] + means[2] * weights[2, j]
+            for a in range(means.size):
+                value += means[a] * weights[a, j]
         out[j] = value if np.isfinite(value) else last
 
 
@@ -100,44 +127,92 @@ def issue_all(
     values: Floats,
     base: Floats,
     day: Ints,
+    hour: Ints,
+    free: Ints,
     means: Floats,
-    weights: Floats,
-    which: Ints,
+    gains: Gains,
+    tuning: Tuning,
+    plain: Floats,
     first: int,
     out: Floats,
 ) -> None:
-    """Rows of forecasts issued at first, first + 1, ...; which (rows,): the set of weights in force."""
-    for j in range(out.shape[0]):
-        k = first + j
+    """Rows of forecasts issued at first, first + 1, ...: each with what the days before it teach. out is filled."""
+    weights = plain.copy()
+    for k in range(first + out.shape[0]):
         m = min(out.shape[1], base.shape[1] - k)
         if m <= 0:
             return
+        begins = k > 0 and day[k] != day[k - 1]
+        if begins:
+            learn(gains, values, base[0], means, hour, free, k, tuning)
+        if k < first:
+            continue
+        if begins or k == first or hour[k] != hour[k - 1]:
+            weigh(gains, hour[k], free[k], tuning, plain, weights)
         row = means[k - 1] if k > 0 else means[0]
-        issue(base, day, row, weights[which[j]], k, values[k - 1] if k > 0 else 0.0, out[j, :m])
+        issue(base, day, row, weights, k, values[k - 1] if k > 0 else 0.0, out[k - first, :m])
 
 
 @njit(cache=True)
-def cross(means: Floats, errors: Floats, begin: int, rows: int, gram: Floats, mixed: Floats) -> int:
-    """Sums over rows of x x' (3, 3) and x y (3, n), x = means[begin - 1 + r], y = errors[begin + r : + n]; rows
-    with a hole are left out. Returns how many were summed."""
-    n = mixed.shape[1]
-    gram[:], mixed[:] = 0.0, 0.0
-    holes, used = 0, 0
-    for j in range(n):
-        holes += not np.isfinite(errors[begin + j])
-    for r in range(rows):
-        x = means[begin - 1 + r]
-        if holes == 0 and np.isfinite(x).all():
-            used += 1
-            for a in range(3):
-                for b in range(3):
-                    gram[a, b] += x[a] * x[b]
+def learn(
+    gains: Gains,
+    values: Floats,
+    base: Floats,
+    means: Floats,
+    hour: Ints,
+    free: Ints,
+    until: int,
+    tuning: Tuning,
+) -> None:
+    """Take the rows that are complete when interval `until`, the first of a day, begins; those before fade by a day.
+
+    The error at lead j is against the base that would have been in force at the moment of issue; same-day and next-day
+    bases differ little, so the regression uses the same-day one, base (n,), throughout. Rows with a hole are left out.
+    """
+    gram, mixed, all_gram, all_mixed, all_rows, taken = gains
+    gram *= tuning.keep
+    mixed *= tuning.keep
+    all_gram *= tuning.keep
+    all_mixed *= tuning.keep
+    all_rows *= tuning.keep
+    n = mixed.shape[3]
+    error = np.empty(n)
+    for r in range(max(tuning.begin, taken[0]), until - n + 1):
+        whole = True
+        for j in range(n):
+            error[j] = values[r + j] - base[r + j]
+            whole = whole and np.isfinite(error[j])
+        taken[0] = r + 1
+        x = means[r - 1]
+        if not whole or not np.isfinite(x).all():
+            continue
+        taken[1] += 1
+        c, b = free[r], hour[r]
+        all_rows[0] += 1.0
+        for i in range(x.size):
+            for k in range(x.size):
+                gram[c, b, i, k] += x[i] * x[k]
+                all_gram[i, k] += x[i] * x[k]
             for j in range(n):
-                y = errors[begin + r + j]
-                mixed[0, j] += x[0] * y
-                mixed[1, j] += x[1] * y
-                mixed[2, j] += x[2] * y
-        holes -= not np.isfinite(errors[begin + r])
-        if begin + r + n < errors.size:
-            holes += not np.isfinite(errors[begin + r + n])
-    return used
+                mixed[c, b, i, j] += x[i] * error[j]
+                all_mixed[i, j] += x[i] * error[j]
+
+
+@njit(cache=True)
+def weigh(gains: Gains, hour: int, free: int, tuning: Tuning, plain: Floats, out: Floats) -> None:
+    """Fill out (means, n) with the weights of issues in an hour of a day of a class."""
+    out[:] = plain
+    total = gains.all_rows[0]
+    if gains.taken[1] < tuning.least or not total > 0.0:
+        return
+    means, other, by = plain.shape[0], 1 - free, tuning.pooled / total
+    gram = gains.gram[free, hour] + tuning.other * gains.gram[other, hour] + by * gains.all_gram
+    mixed = gains.mixed[free, hour] + tuning.other * gains.mixed[other, hour] + by * gains.all_mixed
+    trace = 0.0
+    for i in range(means):
+        trace += gram[i, i]
+    if not trace > 0.0:  # a past without any error has nothing to teach
+        return
+    for i in range(means):
+        gram[i, i] += tuning.ridge * trace / means
+    out[:] = tuning.share * np.linalg.solve(gram, mixed) + (1.0 - tuning.share) * plain

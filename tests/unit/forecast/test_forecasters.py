@@ -105,6 +105,56 @@ def test_holidays_are_free_days() -> None:
     assert SimilarDay(share=0.0, decay=0.0, holidays=holiday).predict(load[:k], timeline, 96).mean() < 50
 
 
+def test_what_an_error_says_is_learnt_for_each_hour_and_class_of_day() -> None:
+    """A day's level shows in the morning by a third of what it is in the afternoon, on working days alone."""
+    timeline = days(120)
+    rng = np.random.default_rng(5)
+    level = np.repeat(rng.normal(0, 20, 120), 96)
+    hour, free = timeline.hour, timeline.weekday >= 5
+    grows = np.select([hour < 6, hour < 12, hour < 18], [0.0, 1.0, 3.0], 0.0) * ~free
+    load = 200.0 + level * grows + rng.normal(0, 0.5, timeline.n)
+    at = 96 * np.arange(60, 119) + 40  # ten o'clock
+    missed = {}
+    for name, method in (("own", SimilarDay()), ("blind", SimilarDay(pooled_days=1e9, other_frac=1.0))):
+        rows = method.rolling(load, timeline, 96)[at]
+        missed[name] = np.abs(rows - load[at[:, None] + np.arange(96)])
+    noon = slice(10, 28)
+    assert missed["own"][:, noon].mean() < 0.8 * missed["blind"][:, noon].mean()
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_weights_are_those_of_a_regression_on_all_rows_at_once(seed: int) -> None:
+    from valuestack.forecast.similar_day import _gains, _means, _spans
+    from valuestack.forecast.similar_day_kernel import learn, weigh
+
+    rng, timeline, n, method = np.random.default_rng(seed), days(16), 8, SimilarDay()
+    values, base = rng.normal(size=timeline.n), np.full(timeline.n, 0.0)
+    values[rng.integers(0, timeline.n, 5)] = np.nan
+    spans = _spans(0.25)
+    means = _means(values - base, spans)
+    day, hour, free = method._clock(timeline)
+    tuning, plain = method._tuning(0.25), method._plain(n, 0.25, spans.size)
+    gains, out = _gains(spans.size, n), np.empty((spans.size, n))
+    starts = np.flatnonzero(np.diff(day)) + 1
+    for k in starts:
+        learn(gains, values, base, means, hour, free, int(k), tuning)
+    last = int(starts[-1])
+    at, kind = int(rng.integers(24)), int(rng.integers(2))
+    weigh(gains, at, kind, tuning, plain, out)
+
+    rows = np.array([r for r in range(tuning.begin, last - n + 1) if np.isfinite(values[r : r + n]).all()])
+    learnt_at = np.array([starts[starts >= r + n][0] for r in rows])
+    fade = tuning.keep ** (day[last] - day[learnt_at])
+    weight = np.where(hour[rows] == at, np.where(free[rows] == kind, 1.0, tuning.other), 0.0) * fade
+    weight += tuning.pooled * fade / fade.sum()
+    x, y = means[rows - 1], values[rows[:, None] + np.arange(n)]
+    gram = (x * weight[:, None]).T @ x
+    gram += tuning.ridge * np.trace(gram) / spans.size * np.eye(spans.size)
+    fitted = np.linalg.solve(gram, (x * weight[:, None]).T @ y)
+    np.testing.assert_allclose(out, tuning.share * fitted + (1 - tuning.share) * plain, atol=1e-9)
+
+
 def test_belief_reads_what_is_public_and_forecasts_the_rest() -> None:
     timeline = days(20)
     load, price = habits(timeline), np.arange(timeline.n, dtype=float)
@@ -166,7 +216,10 @@ def test_bases_are_the_weighted_means_that_they_are_said_to_be(
             if last > 0:
                 alike = np.flatnonzero(weekday[:last] == weekday[d])[-same[0] :]
                 of_class = np.flatnonzero(working[:last] == working[d])[-same[1] :]
-                rows, weight = np.append(alike, of_class), np.repeat((1.0, 2.0), (alike.size, of_class.size))
+                rows, weight = (
+                    np.append(alike, of_class),
+                    np.repeat((1.0, method.class_weight), (alike.size, of_class.size)),
+                )
                 if rows.size == 0:
                     rows, weight = np.arange(max(0, last - 3), last), np.ones(min(3, last))
                 there = np.isfinite(table[rows])
