@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from .interior_point_kernel import Programme, State
 
 ITERATIONS = 100
-STRETCH = 1_024  # places of K within which rows are sorted by length
+STRETCH = 1_024  # places of K within which rows are sorted by kind
+KINDS = 256  # of rows that are told apart; a plant has some ten
 LONG = 24  # entries: rows with more are kept beside the sums, since each would fill a square
 TUNE = (0.25, 1.57, 1.17, 0.36, 0.5, 0.57)  # of the starting point, see `begin`; found by random search
 TRIES = 4  # ever closer, before giving up
@@ -239,16 +240,19 @@ def _order(stage: Ints, rows: _Rows) -> tuple[Ints, Ints]:
 
 
 def _in_time(rows: _Rows, place: Ints, row_place: Ints) -> Ints:
-    """Put the rows of each part in the order of K in place, so that a sweep stays near itself, and those of one length
-    together within a stretch, so that a loop knows its length; places in K of the kept rows."""
+    """Put the rows of each part in the order of K in place, so that a sweep stays near itself, and those of one kind
+    together within a stretch, so that a loop knows its coefficients; places in K of the kept rows."""
     from .interior_point_factor_kernel import ranked
+    from .interior_point_rows_kernel import kinds
 
     last = np.zeros(rows.of.size, dtype=np.int64)
     if rows.of.size:
         last = np.maximum.reduceat(place[rows.index], rows.start[:-1])[rows.of]
     last[rows.part > 0] = row_place
+    kind = kinds(rows.start, rows.index, rows.value.view(np.int64), place, rows.alive, KINDS)[rows.of]
+    kind = np.where(kind < KINDS, 2 * kind + (rows.side < 0), 2 * KINDS + np.diff(rows.start)[rows.of])
     order = np.arange(last.size)
-    for key in (last, np.diff(rows.start)[rows.of], last // STRETCH, rows.part):
+    for key in (last, kind, last // STRETCH, rows.part):
         order = ranked(order, key)
     rows.taken(order)
     return last[order][rows.part > 0]
@@ -259,7 +263,7 @@ def _programme(
 ) -> tuple[Programme, Pattern, Floats, Ints]:
     from . import interior_point_factor_kernel as factor
     from .interior_point_kernel import FAR, Programme
-    from .interior_point_rows_kernel import arranged
+    from .interior_point_rows_kernel import arranged, runs
 
     place, row_place = _order(stage, rows)
     size = place.size + row_place.size
@@ -269,6 +273,9 @@ def _programme(
     )
     fixed = _pinned(low, up)
     has_low, has_up = np.isfinite(low) & ~fixed, np.isfinite(up) & ~fixed
+
+    summed = int((rows.part == 0).sum())
+    run, coef_at, coef = runs(start, value, summed)
 
     def spread(values: Floats, other: float) -> Floats:
         """By place in K."""
@@ -287,8 +294,11 @@ def _programme(
         column=column,
         value=value,
         row_place=kept,
-        summed=int((rows.part == 0).sum()),
+        summed=summed,
         unequal=int((rows.part < 2).sum()),
+        run=run,
+        coef_at=coef_at,
+        coef=coef,
     )
     begin, below = factor.lower_part(size, start, column, kept, programme.summed)
     first, below = factor.elimination(size, begin, below)

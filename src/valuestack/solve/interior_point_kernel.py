@@ -7,9 +7,11 @@ The matrix is that of the Newton step after all slacks are eliminated,
 
 with short rows S summed into the upper left and equations and long rows L kept.
 
-Memory decides the speed, so an iteration reads the rows three times: `load` moves the iterate, builds K and the
-predictor's right side; `predicted` finishes its step and scatters the corrector's right side, which is linear in the
-mu that is only known afterwards; `corrected` finishes the step and gathers how it changes the residuals.
+An iteration reads the rows three times: `load` moves the iterate, builds K and the predictor's right side;
+`predicted` finishes its step and scatters the corrector's right side, which is linear in the mu that is only known
+afterwards; `corrected` finishes the step and gathers how it changes the residuals. Rows of one kind (the same
+coefficients on other columns) stand together in runs, so that a run's coefficients are read once and stay in
+registers; most rows have two to four entries, and their loops are written out.
 """
 
 from __future__ import annotations
@@ -40,6 +42,9 @@ class Programme(NamedTuple):
     order of time. All of x stands in the order of K, where the places of kept rows hold columns without cost, bound
     and entry, so that no place is ever looked up. Where a column has no bound, low or up is `FAR` and has_low or
     has_up is 0, else 1. row_place: place in K of each kept row, in order.
+
+    run (runs + 1,): first row of each run of summed rows of one kind; their coefficients, in the order of their
+    entries, are coef from coef_at of the run on, as they stand in value too.
     """
 
     cost: Floats
@@ -54,6 +59,9 @@ class Programme(NamedTuple):
     row_place: Places
     summed: int
     unequal: int
+    run: Ints
+    coef_at: Ints
+    coef: Floats
 
 
 class State(NamedTuple):
@@ -95,6 +103,110 @@ class Work(NamedTuple):
 
 
 @njit(cache=True, error_model="numpy")
+def _rows_loaded(
+    run: Ints, coef_at: Ints, coef: Floats, column: Places, sums_at: Places, g: Floats, v: Floats, rp: Floats,
+    over_g: Floats, dg: Floats, dv: Floats, r: Floats, low: Floats, diagonal: Floats, primal: float, dual: float,
+) -> tuple[float, float]:  # fmt: skip
+    """`load` of the summed rows: their part of the sum of complementarity and their greatest residual."""
+    total, most, stay, at, e = 0.0, 0.0, 1.0 - primal, 0, 0
+    for q in range(run.size - 1):
+        first, last, c = run[q], run[q + 1], coef_at[q]
+        n = coef_at[q + 1] - c
+        if n == 3:
+            a0, a1, a2 = coef[c], coef[c + 1], coef[c + 2]
+            a00, a11, a22 = a0 * a0, a1 * a1, a2 * a2
+            a01, a02, a12 = a0 * a1, a0 * a2, a1 * a2
+            for i in range(first, last):
+                gi, vi, ri = g[i] + primal * dg[i], v[i] + dual * dv[i], rp[i] * stay
+                by = 1.0 / gi
+                t = vi * by
+                b = -vi - t * ri
+                g[i], v[i], rp[i], over_g[i] = gi, vi, ri, by
+                total += gi * vi
+                most = max(most, abs(ri))
+                c0, c1, c2 = column[e], column[e + 1], column[e + 2]
+                low[sums_at[at]] += t * a01
+                low[sums_at[at + 1]] += t * a02
+                low[sums_at[at + 2]] += t * a12
+                diagonal[c0] += t * a00
+                diagonal[c1] += t * a11
+                diagonal[c2] += t * a22
+                r[c0] += b * a0
+                r[c1] += b * a1
+                r[c2] += b * a2
+                e += 3
+                at += 3
+        elif n == 2:
+            a0, a1 = coef[c], coef[c + 1]
+            a00, a11 = a0 * a0, a1 * a1
+            a01 = a0 * a1
+            for i in range(first, last):
+                gi, vi, ri = g[i] + primal * dg[i], v[i] + dual * dv[i], rp[i] * stay
+                by = 1.0 / gi
+                t = vi * by
+                b = -vi - t * ri
+                g[i], v[i], rp[i], over_g[i] = gi, vi, ri, by
+                total += gi * vi
+                most = max(most, abs(ri))
+                c0, c1 = column[e], column[e + 1]
+                low[sums_at[at]] += t * a01
+                diagonal[c0] += t * a00
+                diagonal[c1] += t * a11
+                r[c0] += b * a0
+                r[c1] += b * a1
+                e += 2
+                at += 1
+        elif n == 4:
+            a0, a1, a2, a3 = coef[c], coef[c + 1], coef[c + 2], coef[c + 3]
+            a00, a11, a22, a33 = a0 * a0, a1 * a1, a2 * a2, a3 * a3
+            a01, a02, a12, a03, a13, a23 = a0 * a1, a0 * a2, a1 * a2, a0 * a3, a1 * a3, a2 * a3
+            for i in range(first, last):
+                gi, vi, ri = g[i] + primal * dg[i], v[i] + dual * dv[i], rp[i] * stay
+                by = 1.0 / gi
+                t = vi * by
+                b = -vi - t * ri
+                g[i], v[i], rp[i], over_g[i] = gi, vi, ri, by
+                total += gi * vi
+                most = max(most, abs(ri))
+                c0, c1, c2, c3 = column[e], column[e + 1], column[e + 2], column[e + 3]
+                low[sums_at[at]] += t * a01
+                low[sums_at[at + 1]] += t * a02
+                low[sums_at[at + 2]] += t * a12
+                low[sums_at[at + 3]] += t * a03
+                low[sums_at[at + 4]] += t * a13
+                low[sums_at[at + 5]] += t * a23
+                diagonal[c0] += t * a00
+                diagonal[c1] += t * a11
+                diagonal[c2] += t * a22
+                diagonal[c3] += t * a33
+                r[c0] += b * a0
+                r[c1] += b * a1
+                r[c2] += b * a2
+                r[c3] += b * a3
+                e += 4
+                at += 6
+        else:
+            for i in range(first, last):
+                gi, vi, ri = g[i] + primal * dg[i], v[i] + dual * dv[i], rp[i] * stay
+                by = 1.0 / gi
+                t = vi * by
+                b = -vi - t * ri
+                g[i], v[i], rp[i], over_g[i] = gi, vi, ri, by
+                total += gi * vi
+                most = max(most, abs(ri))
+                for h in range(n):
+                    j, ah = column[e + h], coef[c + h]
+                    th = t * ah
+                    for o in range(h):
+                        low[sums_at[at]] += th * coef[c + o]
+                        at += 1
+                    diagonal[j] += th * ah
+                    r[j] += b * ah
+                e += n
+    return total, most
+
+
+@njit(cache=True, error_model="numpy")
 def load(
     p: Programme, k: Pattern, s: State, w: Work, f: Factor, primal: float, dual: float
 ) -> tuple[float, float, float]:
@@ -106,7 +218,7 @@ def load(
     has_low, has_up = p.has_low, p.has_up
     low, diagonal = f.low, f.diagonal
     low[:] = k.fixed
-    total, most_d, most_p = 0.0, 0.0, 0.0
+    total, most_d = 0.0, 0.0
     for j in range(x.size):
         a = primal * r[j]
         x[j] += a
@@ -120,53 +232,11 @@ def load(
         over_low[j], over_up[j] = lo, hi
         diagonal[j] = SLIGHT + ml * lo + mu * hi
         r[j] = mu - ml - d
-    start, column, value, sums_at = p.start, p.column, p.value, k.sums_at
-    at, e0, stay = 0, start[0], 1.0 - primal
-    for i in range(p.summed):
-        gi, vi, ri = g[i] + primal * dg[i], v[i] + dual * dv[i], rp[i] * stay
-        g[i], v[i], rp[i] = gi, vi, ri
-        total += gi * vi
-        most_p = max(most_p, abs(ri))
-        by = 1.0 / gi
-        over_g[i] = by
-        t = vi * by
-        a = -vi - t * ri
-        e1 = start[i + 1]
-        if e1 - e0 == 3:
-            c0, c1, c2 = column[e0], column[e0 + 1], column[e0 + 2]
-            a0, a1, a2 = value[e0], value[e0 + 1], value[e0 + 2]
-            t0, t1, t2 = t * a0, t * a1, t * a2
-            low[sums_at[at]] += t1 * a0
-            low[sums_at[at + 1]] += t2 * a0
-            low[sums_at[at + 2]] += t2 * a1
-            diagonal[c0] += t0 * a0
-            diagonal[c1] += t1 * a1
-            diagonal[c2] += t2 * a2
-            r[c0] += a * a0
-            r[c1] += a * a1
-            r[c2] += a * a2
-            at += 3
-        elif e1 - e0 == 2:
-            c0, c1 = column[e0], column[e0 + 1]
-            a0, a1 = value[e0], value[e0 + 1]
-            t0, t1 = t * a0, t * a1
-            low[sums_at[at]] += t1 * a0
-            diagonal[c0] += t0 * a0
-            diagonal[c1] += t1 * a1
-            r[c0] += a * a0
-            r[c1] += a * a1
-            at += 1
-        else:
-            for b in range(e0, e1):
-                c, ab = column[b], value[b]
-                tb = t * ab
-                for e in range(e0, b):
-                    low[sums_at[at]] += tb * value[e]
-                    at += 1
-                diagonal[c] += tb * ab
-                r[c] += a * ab
-        e0 = e1
-    mi = p.unequal
+    more, most_p = _rows_loaded(
+        p.run, p.coef_at, p.coef, p.column, k.sums_at, g, v, rp, over_g, dg, dv, r, low, diagonal, primal, dual
+    )  # fmt: skip
+    total += more
+    mi, stay = p.unequal, 1.0 - primal
     for i in range(p.summed, p.bound.size):
         c = p.row_place[i - p.summed]
         if i < mi:
@@ -201,6 +271,109 @@ def _kept(p: Programme, r: Floats, dv: Floats, dy: Floats, before: float) -> Non
 
 
 @njit(cache=True, error_model="numpy")
+def _rows_predicted(
+    run: Ints, coef_at: Ints, coef: Floats, column: Places, g: Floats, v: Floats, rp: Floats, over_g: Floats,
+    r: Floats, r0: Floats, r1: Floats, dg: Floats, primal: float, dual: float,
+) -> tuple[float, float, float, float, float]:  # fmt: skip
+    """`predicted` of the summed rows: greatest shares of slack and multiplier that the step takes, from `primal` and
+    `dual` on, and their part of the three sums."""
+    one, two, three, e = 0.0, 0.0, 0.0, 0
+    for q in range(run.size - 1):
+        first, last, c = run[q], run[q + 1], coef_at[q]
+        n = coef_at[q + 1] - c
+        if n == 3:
+            a0, a1, a2 = coef[c], coef[c + 1], coef[c + 2]
+            for i in range(first, last):
+                c0, c1, c2 = column[e], column[e + 1], column[e + 2]
+                a = rp[i] + a0 * r[c0] + a1 * r[c1] + a2 * r[c2]
+                vi, by = v[i], over_g[i]
+                toward = -a * by
+                b = vi * toward - vi
+                dg[i] = a
+                one += a * vi
+                two += g[i] * b
+                three += a * b
+                primal = max(primal, toward)
+                if -b > dual * vi:
+                    dual = -b / vi
+                b *= toward
+                r0[c0] += a0 * b
+                r1[c0] += a0 * by
+                r0[c1] += a1 * b
+                r1[c1] += a1 * by
+                r0[c2] += a2 * b
+                r1[c2] += a2 * by
+                e += 3
+        elif n == 2:
+            a0, a1 = coef[c], coef[c + 1]
+            for i in range(first, last):
+                c0, c1 = column[e], column[e + 1]
+                a = rp[i] + a0 * r[c0] + a1 * r[c1]
+                vi, by = v[i], over_g[i]
+                toward = -a * by
+                b = vi * toward - vi
+                dg[i] = a
+                one += a * vi
+                two += g[i] * b
+                three += a * b
+                primal = max(primal, toward)
+                if -b > dual * vi:
+                    dual = -b / vi
+                b *= toward
+                r0[c0] += a0 * b
+                r1[c0] += a0 * by
+                r0[c1] += a1 * b
+                r1[c1] += a1 * by
+                e += 2
+        elif n == 4:
+            a0, a1, a2, a3 = coef[c], coef[c + 1], coef[c + 2], coef[c + 3]
+            for i in range(first, last):
+                c0, c1, c2, c3 = column[e], column[e + 1], column[e + 2], column[e + 3]
+                a = rp[i] + a0 * r[c0] + a1 * r[c1] + a2 * r[c2] + a3 * r[c3]
+                vi, by = v[i], over_g[i]
+                toward = -a * by
+                b = vi * toward - vi
+                dg[i] = a
+                one += a * vi
+                two += g[i] * b
+                three += a * b
+                primal = max(primal, toward)
+                if -b > dual * vi:
+                    dual = -b / vi
+                b *= toward
+                r0[c0] += a0 * b
+                r1[c0] += a0 * by
+                r0[c1] += a1 * b
+                r1[c1] += a1 * by
+                r0[c2] += a2 * b
+                r1[c2] += a2 * by
+                r0[c3] += a3 * b
+                r1[c3] += a3 * by
+                e += 4
+        else:
+            for i in range(first, last):
+                a = rp[i]
+                for h in range(n):
+                    a += coef[c + h] * r[column[e + h]]
+                vi, by = v[i], over_g[i]
+                toward = -a * by
+                b = vi * toward - vi
+                dg[i] = a
+                one += a * vi
+                two += g[i] * b
+                three += a * b
+                primal = max(primal, toward)
+                dual = max(dual, -b / vi)
+                b *= toward
+                for h in range(n):
+                    j, ah = column[e + h], coef[c + h]
+                    r0[j] += ah * b
+                    r1[j] += ah * by
+                e += n
+    return primal, dual, one, two, three
+
+
+@njit(cache=True, error_model="numpy")
 def predicted(p: Programme, s: State, w: Work) -> tuple[float, float, float, float, float]:
     """The predictor from its solution in w.dx: longest primal and dual steps that stay inside, and sums of
     complementarity by step: slack x multiplier after steps (a, b) = now + a first + b second + a b third. Leaves
@@ -225,37 +398,10 @@ def predicted(p: Programme, s: State, w: Work) -> tuple[float, float, float, flo
             dual = -b / u
         r1[j] = lo - hi
         r0[j] = a * toward - b * away
-    e0 = start[0]
-    for i in range(p.summed):
-        a, e1 = rp[i], start[i + 1]
-        for e in range(e0, e1):
-            a += value[e] * r[column[e]]
-        dg[i] = a
-        vi, by = v[i], over_g[i]
-        toward = -a * by
-        b = vi * toward - vi
-        one += a * vi
-        two += g[i] * b
-        three += a * b
-        primal = max(primal, toward)
-        if -b > dual * vi:
-            dual = -b / vi
-        b *= toward
-        if e1 - e0 == 3:
-            c0, c1, c2 = column[e0], column[e0 + 1], column[e0 + 2]
-            a0, a1, a2 = value[e0], value[e0 + 1], value[e0 + 2]
-            r0[c0] += a0 * b
-            r1[c0] += a0 * by
-            r0[c1] += a1 * b
-            r1[c1] += a1 * by
-            r0[c2] += a2 * b
-            r1[c2] += a2 * by
-        else:
-            for e in range(e0, e1):
-                c, ab = column[e], value[e]
-                r0[c] += ab * b
-                r1[c] += ab * by
-        e0 = e1
+    primal, dual, first, second, third = _rows_predicted(
+        p.run, p.coef_at, p.coef, column, g, v, rp, over_g, r, r0, r1, dg, primal, dual
+    )
+    one, two, three = one + first, two + second, three + third
     for i in range(p.summed, p.bound.size):
         a, c = 0.0, p.row_place[i - p.summed]
         for e in range(start[i], start[i + 1]):
@@ -274,6 +420,90 @@ def predicted(p: Programme, s: State, w: Work) -> tuple[float, float, float, flo
                 dual = -b / vi
             r0[c], r1[c] = -a * b / vi, 1.0 / vi
     return 1.0 / primal, 1.0 / dual, one, two, three
+
+
+@njit(cache=True, error_model="numpy")
+def _rows_corrected(
+    run: Ints, coef_at: Ints, coef: Floats, column: Places, v: Floats, over_g: Floats, r0: Floats, drd: Floats,
+    dg: Floats, dv: Floats, mu: float, primal: float, dual: float,
+) -> tuple[float, float]:  # fmt: skip
+    """`corrected` of the summed rows: greatest shares of slack and multiplier that the step takes, from `primal` and
+    `dual` on."""
+    e = 0
+    for q in range(run.size - 1):
+        first, last, c = run[q], run[q + 1], coef_at[q]
+        n = coef_at[q + 1] - c
+        if n == 3:
+            a0, a1, a2 = coef[c], coef[c + 1], coef[c + 2]
+            for i in range(first, last):
+                c0, c1, c2 = column[e], column[e + 1], column[e + 2]
+                a = a0 * r0[c0] + a1 * r0[c1] + a2 * r0[c2]
+                vi, by, was = v[i], over_g[i], dg[i]
+                toward = -was * by
+                b = vi * toward - vi
+                b += b * toward + by * (mu - vi * a)
+                a += was
+                dg[i], dv[i] = a, b
+                primal = max(primal, -a * by)
+                if -b > dual * vi:
+                    dual = -b / vi
+                drd[c0] -= a0 * b
+                drd[c1] -= a1 * b
+                drd[c2] -= a2 * b
+                e += 3
+        elif n == 2:
+            a0, a1 = coef[c], coef[c + 1]
+            for i in range(first, last):
+                c0, c1 = column[e], column[e + 1]
+                a = a0 * r0[c0] + a1 * r0[c1]
+                vi, by, was = v[i], over_g[i], dg[i]
+                toward = -was * by
+                b = vi * toward - vi
+                b += b * toward + by * (mu - vi * a)
+                a += was
+                dg[i], dv[i] = a, b
+                primal = max(primal, -a * by)
+                if -b > dual * vi:
+                    dual = -b / vi
+                drd[c0] -= a0 * b
+                drd[c1] -= a1 * b
+                e += 2
+        elif n == 4:
+            a0, a1, a2, a3 = coef[c], coef[c + 1], coef[c + 2], coef[c + 3]
+            for i in range(first, last):
+                c0, c1, c2, c3 = column[e], column[e + 1], column[e + 2], column[e + 3]
+                a = a0 * r0[c0] + a1 * r0[c1] + a2 * r0[c2] + a3 * r0[c3]
+                vi, by, was = v[i], over_g[i], dg[i]
+                toward = -was * by
+                b = vi * toward - vi
+                b += b * toward + by * (mu - vi * a)
+                a += was
+                dg[i], dv[i] = a, b
+                primal = max(primal, -a * by)
+                if -b > dual * vi:
+                    dual = -b / vi
+                drd[c0] -= a0 * b
+                drd[c1] -= a1 * b
+                drd[c2] -= a2 * b
+                drd[c3] -= a3 * b
+                e += 4
+        else:
+            for i in range(first, last):
+                a = 0.0
+                for h in range(n):
+                    a += coef[c + h] * r0[column[e + h]]
+                vi, by, was = v[i], over_g[i], dg[i]
+                toward = -was * by
+                b = vi * toward - vi
+                b += b * toward + by * (mu - vi * a)
+                a += was
+                dg[i], dv[i] = a, b
+                primal = max(primal, -a * by)
+                dual = max(dual, -b / vi)
+                for h in range(n):
+                    drd[column[e + h]] -= coef[c + h] * b
+                e += n
+    return primal, dual
 
 
 @njit(cache=True, error_model="numpy")
@@ -298,23 +528,9 @@ def corrected(p: Programme, s: State, w: Work, mu: float) -> tuple[float, float]
         if -b > dual * u:
             dual = -b / u
         r[j], dwl[j], dwu[j], drd[j] = dx, a, b, b - a
-    e0 = start[0]
-    for i in range(p.summed):
-        a, e1 = 0.0, start[i + 1]
-        for e in range(e0, e1):
-            a += value[e] * r0[column[e]]
-        vi, by, was = v[i], over_g[i], dg[i]
-        toward = -was * by
-        b = vi * toward - vi
-        b += b * toward + by * (mu - vi * a)
-        a += was
-        dg[i], dv[i] = a, b
-        primal = max(primal, -a * by)
-        if -b > dual * vi:
-            dual = -b / vi
-        for e in range(e0, e1):
-            drd[column[e]] -= value[e] * b
-        e0 = e1
+    primal, dual = _rows_corrected(
+        p.run, p.coef_at, p.coef, column, v, over_g, r0, drd, dg, dv, mu, primal, dual
+    )
     for i in range(p.summed, p.bound.size):
         a, b = 0.0, dv[i] if i < mi else dy[i - mi]
         for e in range(start[i], start[i + 1]):

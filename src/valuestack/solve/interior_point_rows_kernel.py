@@ -224,3 +224,62 @@ def arranged(
         begin[k + 1] = at
         rhs[k] = bound[k] / height[k] / unit
     return rhs, begin, column, by, height
+
+
+@njit(cache=True)
+def kinds(start: Ints, index: Ints, bits: Ints, place: Ints, alive: Mask, most: int) -> Ints:
+    """Number of each row's kind, (rows,): rows of one kind have the same coefficients in the same order, and as a rule
+    their places rise and fall alike, too. bits: the coefficients' own. At most `most` kinds are told apart, a power of
+    two; further rows are all of kind `most`."""
+    m = start.size - 1
+    table, of, out = np.full(2 * most, -1), np.empty(most, np.int64), np.full(m, most)
+    way, known = np.empty(most, np.int64), 0
+    for i in range(m):
+        if not alive[i]:
+            continue
+        a, n, rise = start[i], start[i + 1] - start[i], 0
+        for e in range(a + 1, a + n):
+            rise = (2 * rise + (place[index[e - 1]] < place[index[e]])) & 0xFFFFFFFF
+        key = np.uint64(n) ^ (np.uint64(rise) << np.uint64(16))
+        for e in range(a, a + n):
+            key = (key ^ np.uint64(bits[e])) * np.uint64(0x9E3779B97F4A7C15)
+            key ^= key >> np.uint64(29)
+        at = np.int64(key & np.uint64(2 * most - 1))
+        while table[at] >= 0:
+            b = of[table[at]]
+            same = start[b + 1] - start[b] == n and way[table[at]] == rise
+            if same:
+                for e in range(n):
+                    same &= bits[start[b] + e] == bits[a + e]
+            if same:
+                break
+            at = (at + 1) % (2 * most)
+        if table[at] < 0:
+            if known == most:
+                continue
+            table[at], of[known], way[known] = known, i, rise
+            known += 1
+        out[i] = table[at]
+    return out
+
+
+@njit(cache=True)
+def runs(start: Ints, value: Floats, rows: int) -> tuple[Ints, Ints, Floats]:
+    """Neighbours with the same coefficients among the first `rows`: first row of each run and the end (runs + 1,),
+    where its coefficients begin (runs + 1,), and these."""
+    first, at, top, q = np.empty(rows + 1, np.int64), np.empty(rows + 1, np.int64), 0, 0
+    coef = np.empty(start[rows])
+    for i in range(rows):
+        a, n = start[i], start[i + 1] - start[i]
+        same = i > 0 and start[i] - start[i - 1] == n
+        if same:
+            for e in range(n):
+                same &= value[a + e] == value[a - n + e]
+        if not same:
+            first[q], at[q] = i, top
+            q += 1
+            for e in range(n):
+                coef[top + e] = value[a + e]
+            top += n
+    first[q], at[q] = rows, top
+    return first[: q + 1].copy(), at[: q + 1].copy(), coef[:top].copy()
