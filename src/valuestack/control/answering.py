@@ -159,7 +159,7 @@ class AnsweringHorizon(RollingHorizon):
         ahead_h: float = 36.0,
         scenarios: int = 20,
         reach_days: int = 35,
-        cover_frac: float = 1.0,
+        cover_frac: float = 0.95,
         tilt_usd_per_kwh: float = 2e-5,
         weighed: int = 6,
         shifted: int = 48,

@@ -66,7 +66,7 @@ class Dynamic(RollingHorizon):
         horizon_h: float = 24.0,
         scenarios: int = 20,
         reach_days: int = 35,
-        cover_frac: float = 1.0,
+        cover_frac: float = 0.95,
         tilt_usd_per_kwh: float = 2e-5,
         plan_every_h: float = 1.0,
         replan_frac: float = 0.1,
