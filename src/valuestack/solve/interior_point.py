@@ -336,14 +336,19 @@ def _answer(
     )
     stands = activity(a.start, a.index, a.value, x)
     broken = np.maximum(a.row_lower - stands, stands - a.row_upper)
-    lower = proved(a, low, up, y)
-    _hand_back(a, x, y)
+    left = _left(a, y)
+    lower = _proved(a, low, up, y, left)
+    _hand_back(a, x, y, left)
     return Answer(x, y, float(a.cost @ x) + a.offset, lower, float(broken.max(initial=0.0)), iterations)
 
 
 def proved(a: Arrays, low: Floats, up: Floats, y: Floats) -> float:
     """The lower bound that y proves; -inf where it leaves a column without bound to fall."""
-    left = _left(a, y)
+    return _proved(a, low, up, y, _left(a, y))
+
+
+def _proved(a: Arrays, low: Floats, up: Floats, y: Floats, left: Floats) -> float:
+    """The same where it is known what y leaves of the costs."""
     up = np.where(np.isfinite(up), up, _implied_up(a, low, up, left < 0))
     side = np.where(left > 0, low, up)
     side[left == 0] = 0.0
@@ -367,20 +372,24 @@ def _implied_up(a: Arrays, low: Floats, up: Floats, wanted: Mask) -> Floats:
     sound = wanted & ~np.isfinite(up) & (a.cost >= 0)
     if not sound.any():
         return out
-    of = np.repeat(np.arange(a.row_lower.size), np.diff(a.start))
+    entry = np.flatnonzero(sound[a.index])
+    row = np.searchsorted(a.start, entry, side="right") - 1
     # Every row that holds the column, turned so that its entry is above zero, must be bounded below alone.
-    turn = np.sign(a.value)
-    other_side = np.where(turn > 0, a.row_upper[of], -a.row_lower[of])
-    sound[a.index[np.isfinite(other_side)]] = False
-    least = np.where(a.value > 0, a.value * low[a.index], a.value * up[a.index])
-    most = np.where(a.value > 0, a.value * up[a.index], a.value * low[a.index])
-    kept = np.flatnonzero(sound[a.index])
-    rows = of[kept]
-    asks = np.where(turn[kept] > 0, a.row_lower[rows], -a.row_upper[rows])
-    worst = _others(least, of, kept, a.row_lower.size)
-    worst = np.where(turn[kept] > 0, worst, -_others(most, of, kept, a.row_lower.size))
+    other_side = np.where(a.value[entry] > 0, a.row_upper[row], -a.row_lower[row])
+    sound[a.index[entry[np.isfinite(other_side)]]] = False
+    kept = sound[a.index[entry]]
+    entry, row = entry[kept], row[kept]
+    rows = np.unique(row)  # the few that hold such a column: only they are looked at
+    counts = a.start[rows + 1] - a.start[rows]
+    whole = np.repeat(a.start[rows] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    of, at = np.repeat(np.arange(rows.size), counts), np.searchsorted(whole, entry)
+    index, value, turn = a.index[whole], a.value[whole], np.sign(a.value[entry])
+    least = np.where(value > 0, value * low[index], value * up[index])
+    most = np.where(value > 0, value * up[index], value * low[index])
+    asks = np.where(turn > 0, a.row_lower[row], -a.row_upper[row])
+    worst = np.where(turn > 0, _others(least, of, at, rows.size), -_others(most, of, at, rows.size))
     need = low.copy()
-    np.maximum.at(need, a.index[kept], (asks - worst) / np.abs(a.value[kept]))
+    np.maximum.at(need, a.index[entry], (asks - worst) / np.abs(a.value[entry]))
     good = sound & np.isfinite(need)
     out[good] = need[good]
     return out
@@ -396,14 +405,14 @@ def _others(values: Floats, of: Ints, at: Ints, rows: int) -> Floats:
     return np.where(still > 0, np.where(values[at] > 0, inf, -inf), total[of[at]] - own)
 
 
-def _hand_back(a: Arrays, x: Floats, y: Floats) -> None:
+def _hand_back(a: Arrays, x: Floats, y: Floats, left: Floats) -> None:
     """Rows of one entry were column bounds: what is left of the column's cost at such a bound is theirs."""
     one = np.flatnonzero(np.diff(a.start) == 1)
     if not one.size:
         return
     entry = a.start[one]
     j, by = a.index[entry], a.value[entry]
-    left = _left(a, y)[j]
+    left = left[j]
     usd = left / by
     edge = np.where(usd > 0, a.row_lower[one], a.row_upper[one])
     near = np.isfinite(edge) & (np.abs(by * x[j] - edge) <= 1e-6 * (1 + np.abs(edge)))

@@ -122,7 +122,12 @@ def distinct(
         while a >= 0:
             b = after[a]
             while b >= 0 and (least[a] > -inf or most[a] < inf):
-                if least[b] == -inf and most[b] == inf:
+                # What is cheap to tell apart comes first: most pairs go no further.
+                if (
+                    timeless[a] != timeless[b]
+                    or count[a] != count[b]
+                    or (least[b] == -inf and most[b] == inf)
+                ):
                     b = after[b]
                     continue
                 # Two rows that bound opposite sides only matter to each other where they are alike.
@@ -133,7 +138,7 @@ def distinct(
                 one_side = (least[a] > -inf and has_low) or (most[a] < inf and has_up)
                 no_more = timeless[a] or not one_side
                 together = start[a + 1] - start[a] == start[b + 1] - start[b] or not no_more
-                if together and timeless[a] == timeless[b] and count[a] == count[b]:
+                if together:
                     kind, under, over = _against(
                         start[a],
                         start[a + 1],

@@ -280,8 +280,9 @@ def _staged(compiled: Compiled, asked: _Asked, reason: str) -> Schedule | str:
         return f"{reason}; and it is small"
     why = suits(compiled)
     if why is None:
-        root = relaxation(compiled, asked.gap)
-        found = by_interior_point(compiled, asked.gap, root)
+        arrays = compiled.problem.arrays()
+        root = relaxation(compiled, asked.gap, arrays)
+        found = by_interior_point(compiled, asked.gap, root, arrays)
         if not isinstance(found, str):
             x, duals, lower, how = found
             said = f"{how}; the dynamic programme does not take it: {reason}"

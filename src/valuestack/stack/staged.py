@@ -47,26 +47,30 @@ def stages(compiled: Compiled) -> Ints:
     )
 
 
-def relaxation(compiled: Compiled, gap: float) -> Answer | str:
-    """The problem without its integers. gap: of the cost, before what is left between plan and bound by repair."""
+def relaxation(compiled: Compiled, gap: float, arrays: Arrays | None = None) -> Answer | str:
+    """The problem without its integers. gap: of the cost, before what is left between plan and bound by repair. arrays:
+    of the problem, where they are at hand."""
     from ..solve.interior_point import solve
 
-    return solve(compiled.problem.arrays(), stages(compiled), gap=SHARPER * gap)
+    a = compiled.problem.arrays() if arrays is None else arrays
+    return solve(a, stages(compiled), gap=SHARPER * gap)
 
 
 def by_interior_point(
-    compiled: Compiled, gap: float, found: Answer | str | None = None
+    compiled: Compiled, gap: float, found: Answer | str | None = None, arrays: Arrays | None = None
 ) -> tuple[Floats, Floats, float, str] | str:
-    """(x, row duals, lower bound, how) of a certified plan, or why there is none. gap: of the cost. found: the
-    relaxation, where it is known already."""
-    arrays = compiled.problem.arrays()
-    found = relaxation(compiled, gap) if found is None else found
+    """(x, row duals, lower bound, how) of a certified plan, or why there is none. gap: of the cost. found, arrays: the
+    relaxation and the problem's arrays, where they are known already."""
+    from ..solve.interior_point import BREACH
+
+    arrays = compiled.problem.arrays() if arrays is None else arrays
+    found = relaxation(compiled, gap, arrays) if found is None else found
     if isinstance(found, str):
         return found
-    x = tidied(compiled, arrays, found.x)
-    if isinstance(x, str):
-        return x
+    x = _repaired(compiled, arrays, found.x)
     breach = _breach(arrays, x)
+    if not breach <= BREACH:
+        return _broken(breach)
     # Plan and bound are compared in the problem's own cost: where that approximates a term, the terms' rule may say
     # less, and a bound of the one is none of the other until the slack of the approximation is taken off.
     usd = cost_usd(arrays, x)
@@ -144,7 +148,11 @@ def tidied(compiled: Compiled, a: Arrays, x: Floats) -> Floats | str:
 
     x = _repaired(compiled, a, x)
     breach = _breach(a, x)
-    return x if breach <= BREACH else f"the plan of the interior point breaks a limit by {breach:.2g}"
+    return x if breach <= BREACH else _broken(breach)
+
+
+def _broken(breach: float) -> str:
+    return f"the plan of the interior point breaks a limit by {breach:.2g}"
 
 
 def _breach(a: Arrays, x: Floats) -> float:
