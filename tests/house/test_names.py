@@ -38,6 +38,8 @@ PLAIN = {
     # the ledger's quantity has its unit in the field `unit`
     "quantity",
     "claimed",
+    "then",
+    "now",
     "realised",
     "bound",
     "limit",
