@@ -88,13 +88,11 @@ def head(notes: list[dict[str, Any]], rows: list[dict[str, Any]], day: str) -> l
     if races:
         worst = max(abs(f["difference_of_saving"]) for f in races)
         say(f"{len(races)} benchmark problems with a stated optimum", f"within {worst:.0e} of the saving")
-    kept = [
-        v for t, f in by.items() if t.startswith("share of the bound") for k, v in f.items() if "cpu" not in k
-    ]
+    kept = [float(f["B"]) for t, f in by.items() if t.startswith("share of the bound kept") and "B" in f]
     if kept:
         say(
-            "share of the bound that the realised case keeps",
-            f"{min(kept):.0%} to {max(kept):.0%} on real loads",
+            f"share of the bound that method B keeps, {len(kept)} site-years",
+            f"{min(kept):.0%} to {max(kept):.0%}",
         )
     for r in rows:
         if r["name"].startswith(
