@@ -88,7 +88,7 @@ class Dynamic(RollingHorizon):
     def prepare(self, setting: Setting) -> None:
         """See Policy."""
         super().prepare(setting)
-        self._looked = bool(setting.streams)
+        self._looked, self._resting = bool(setting.streams), ""
         self._all = self._over_all(setting) if setting.streams else None
 
     def _over_all(self, setting: Setting) -> AllLayersHorizon:
@@ -111,13 +111,19 @@ class Dynamic(RollingHorizon):
         """See RollingHorizon; over all assets and layers where there is more than a store and a tariff."""
         if not self._looked:
             self._looked = True
-            if np.asarray(view.now["base_kw"]).size == 1 and moved(self._assets, view):
+            others = moved(self._assets, view)
+            if others and np.asarray(view.now["base_kw"]).size == 1:
                 self._all = self._over_all(self._setting)
+            elif others:
+                self._resting = (
+                    f"{', '.join(others)}: left at rest, as several lanes ran at once; run one by one"
+                )
         return super().decide(view) if self._all is None else self._all.decide(view)
 
     def remarks(self) -> list[str]:
         """See RollingHorizon."""
-        return super().remarks() if self._all is None else self._all.remarks()
+        told = super().remarks() if self._all is None else self._all.remarks()
+        return [*told, self._resting] if self._resting else told
 
     def standing(self, k: int) -> list[tuple[Call, float]]:
         """See AnsweringHorizon."""

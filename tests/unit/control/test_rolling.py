@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.control.test_loop import battery, load, month, tariff, world
+from valuestack.assets.flexible_load import FlexibleLoad
 from valuestack.control import loop
 from valuestack.control.aggregator_primary import AggregatorPrimary
 from valuestack.control.demand import unwoven, windows_of
@@ -429,3 +430,18 @@ def test_rules_do_in_lanes_what_they_do_alone(make: Any) -> None:
         alone = run(kw)
         assert np.array_equal(together.net_kw[i], alone.net_kw) and np.ptp(alone.net_kw - kw) > 1.0
         assert np.array_equal(together.stored_kwh["battery"][i], alone.stored_kwh["battery"])
+
+
+def test_what_several_lanes_leave_at_rest_is_said() -> None:
+    """Beyond one store B plans one lane at a time; run with more it says what it did not move."""
+    timeline = month(2)
+    one = load(timeline, 1)
+    notes: list[str] = []
+    process = FlexibleLoad(name="drying", shed_kw=20.0, source="test")
+    w = world(timeline, np.stack((one, one + 5.0)))
+    record = loop.run(w, [battery(), process], Dynamic(), tariff(timeline), notes=notes)
+    assert np.ptp(record.asset_kw["drying"]) == 0
+    assert [n for n in notes if "drying: left at rest" in n]
+    alone: list[str] = []
+    loop.run(world(timeline, one), [battery(), process], Dynamic(), tariff(timeline), notes=alone)
+    assert not [n for n in alone if "left at rest" in n]

@@ -47,7 +47,7 @@ def recommendation(by: Mapping[str, Sample], money: Mapping[str, Mapping[Key, Kw
     words = (
         f"{name_of(a)} nets {show_usd(margin)} ± {error:,.0f} a year more than {name_of(b)} (mean of {gap.size:,} "
         "paired futures, "
-        f"± one standard error) and is ahead in {(gap > 0).mean():.0%} of them"
+        f"± one standard error) and is ahead in {(gap > 0).sum():,} of them"
     )
     words += "." if sure else "; that is within its error, so either may be taken."
     if idle:
