@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.control.test_calls import regulation, response
 from tests.unit.control.test_loop import battery, load, tariff, world
 from valuestack.control import loop
+from valuestack.control.aggregator_primary import AggregatorPrimary
 from valuestack.control.dynamic import Dynamic
 from valuestack.control.guard import reachable_floor
 from valuestack.control.policy import Setting
@@ -19,6 +20,7 @@ from valuestack.control.promises import belief_of
 from valuestack.control.utility_first import UtilityFirst
 from valuestack.dispatch import Plan, View
 from valuestack.streams.grid.enrolment import Call as Event
+from valuestack.streams.grid.regulation import Regulation
 from valuestack.timeline import Timeline
 
 pytestmark = pytest.mark.slow
@@ -123,3 +125,76 @@ def test_reserve_limits_and_export_hold_whatever_is_promised(
     for name in ("regulation/up", "regulation/down"):
         held, awarded = record.extra[name], record.extra[f"{name} awarded"]
         assert (held >= 0).all() and (held <= awarded + 1e-9).all() and (awarded <= 60.0 + 1e-9).all()
+
+
+class Counted(UtilityFirst):
+    """Method A that counts the intervals that its compiled stretches carried out."""
+
+    done = 0
+
+    def stretch(self, twin: Any, guard: Any, until: int) -> bool:
+        """The same."""
+        before, went = twin.k, super().stretch(twin, guard, until)
+        self.done += twin.k - before
+        return went
+
+
+class LastDay(Regulation):
+    """Regulation that is offered on the last day alone, so that there are hours without an award."""
+
+    def calls(self, world: Any, timeline: Timeline) -> Any:
+        """The last day's."""
+        return (c for c in super().calls(world, timeline) if c.first >= timeline.n - 96)
+
+
+def _methods(seed: int) -> list[Any]:
+    contract = {
+        "name": "deal",
+        "counterparty": "aggregator",
+        "streams": ["*"],
+        "dispatch": {"soc_min_frac": 0.2, "soc_max_frac": 0.9, "max_events_per_y": 1 + seed % 2},
+    }
+    return [
+        Counted(weighed=2, least_days=0, parts=1, group_h=4.0),
+        METHODS["B"](),
+        AggregatorPrimary(contract),
+        AggregatorPrimary(),
+    ]
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 100_000),
+    days=st.lists(st.integers(1, 5), min_size=0, max_size=2, unique=True),
+    awards=st.booleans(),
+    reserve=st.floats(0.0, 0.5),
+    cap=st.sampled_from([np.inf, 330.0]),
+)
+def test_compiled_stretches_are_the_loop(
+    seed: int, days: list[int], awards: bool, reserve: float, cap: float
+) -> None:
+    """Where nobody calls a policy's own loop runs: record and notes are those of the plain loop, to the bit."""
+    kw = load(T, seed)
+    events = [Event(start=f"2026-11-{9 + d:02d}T17:00", hours=1.0 + seed % 3, notice_h=20.0) for d in days]
+    asset = battery(idle_kw=1.5)
+    floor = np.full(T.n + 1, reserve * asset.window_kwh[1])
+    for make in range(4):
+        records, notes = [], []
+        for compiled in (True, False):
+            some = [LastDay(**regulation().model_dump())] if awards else []
+            streams = [response(events=tuple(events)), *some]
+            w, said, policy = world(T, kw), list[str](), _methods(seed)[make]
+            records.append(
+                loop.run(
+                    w, [asset], policy, tariff(T), streams=streams, belief=belief_of(w, streams), notes=said,
+                    reserve_kwh={"battery": floor}, import_limit_kw=cap, compiled=compiled,
+                )
+            )  # fmt: skip
+            notes.append(said)
+            if isinstance(policy, Counted):
+                assert (policy.done > 96) == compiled, "much of the span has no call"
+        one, other = records
+        assert np.array_equal(one.net_kw, other.net_kw) and notes[0] == notes[1]
+        assert np.array_equal(one.stored_kwh["battery"], other.stored_kwh["battery"])
+        assert one.extra.keys() == other.extra.keys()
+        assert all(np.array_equal(one.extra[k], other.extra[k]) for k in one.extra)

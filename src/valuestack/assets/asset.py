@@ -13,7 +13,10 @@ from ..timeline import Kw
 
 @runtime_checkable
 class Asset(Protocol):
-    """Anything behind the meter that moves power. One file a kind: `kind = "battery"` is battery.py."""
+    """Anything behind the meter that moves power. One file a kind: `kind = "battery"` is battery.py.
+
+    One with `rests = True` moves no power while it is asked for none, whatever the series of the world are.
+    """
 
     kind: ClassVar[str]
     name: str

@@ -115,6 +115,7 @@ class FlexibleLoad(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: ClassVar[str] = "flexible_load"
+    rests: ClassVar[bool] = True
     name: str = "flexible_load"
     what: str = ""
     shed_kw: float | None = Field(default=None, gt=0)

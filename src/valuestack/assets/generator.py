@@ -135,6 +135,7 @@ class Generator(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: ClassVar[str] = "generator"
+    rests: ClassVar[bool] = True
     name: str = "generator"
     units: int = Field(default=1, ge=1, le=40)
     rated_kw: float = Field(gt=0)

@@ -226,6 +226,19 @@ class AggregatorPrimary:
             why=(why, *(() if not self._back[k] else ("the owner has taken the store back",))),
         )
 
+    def stretch(self, twin: Twin, guard: Guard, until: int) -> bool:
+        """See Policy: the owner's own loop, where nothing is commanded or promised and the store is not taken back."""
+        owner: Callable[[Twin, Guard, int], bool] | None = getattr(self._owner, "stretch", None)
+        k = twin.k
+        if owner is None or any(c.first <= k < c.first + c.n for c, _ in self._events):
+            return False
+        here = slice(k, min([until, *(c.first for c, _ in self._events if c.first > k)]))
+        busy = self._back[here] | (self._promised_kw[here] > 0)
+        if self._store is not None and self._store.name in self.setpoints_kw:
+            busy |= np.isfinite(self.setpoints_kw[self._store.name][here])
+        m = int(np.argmax(busy)) if busy.any() else busy.size
+        return m > 0 and owner(twin, guard, k + m)
+
     def kernel(self, twin: Twin, guard: Guard) -> Record | None:
         """The owner's compiled loop, where nobody else has a say: no call (the loop sees to that), no command, no time
         taken back, no upper limit of the contract, which kernels do not know. None elsewhere."""

@@ -30,10 +30,12 @@ from ..terms import Block, Claim, Measure, Payment, Term
 from ..timeline import Kw
 from .answering import Candidate, Moment
 from .arbitrage import energy_price_usd_per_kwh
+from .guard import Guard
 from .horizon import _Lane
 from .policy import Setting
 from .promises import Pay, price_of, short_view
 from .stores import offered
+from .twin import Twin
 from .utility_first import UtilityFirst
 
 SHARES = (1.0, 0.75, 0.5, 0.25)
@@ -56,7 +58,7 @@ class AllLayersHorizon(UtilityFirst):
         super().prepare(setting)
         n = self.timeline.n
         self._each = max(1, round(self.replan_h / self.timeline.step_h))
-        self._planned, self._day = -1, -1
+        self._planned, self._day, self._alone = -1, -1, False
         self._schedule: dict[str, Kw] = {}
         self._others_kw = np.zeros(n)
         self._proposed: list[Candidate] = []
@@ -76,6 +78,13 @@ class AllLayersHorizon(UtilityFirst):
         return [found[0] if found else nothing]
 
     # --- one interval ----------------------------------------------------------------------------
+
+    def stretch(self, twin: Twin, guard: Guard, until: int) -> bool:
+        """See Policy: up to the end of the day, for which prices are laid when it begins."""
+        day = self.timeline.day
+        if not self._alone or int(day[twin.k]) != self._day:
+            return False
+        return super().stretch(twin, guard, min(until, int(np.searchsorted(day, self._day, side="right"))))
 
     def decide(self, view: View) -> Plan:
         """See the head of this file."""

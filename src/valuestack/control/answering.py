@@ -35,7 +35,7 @@ from .obliged_kernel import (
 from .policy import Setting
 from .promises import Pay, Promises, pay_of, short_view
 from .standing import Standing
-from .stores import offered
+from .stores import idle_kw, lone, offered
 from .twin import Twin
 
 
@@ -229,6 +229,42 @@ class AnsweringHorizon(RollingHorizon):
         self._promises = Promises(duty_of(self.timeline.n), store, self.timeline.step_h, floor)
         self._standing = Standing(self._streams, store, self._near, self._steps + self._public.per_day)
 
+    # --- where nobody calls ----------------------------------------------------------------------
+
+    def stretch(self, twin: Twin, guard: Guard, until: int) -> bool:
+        """See Policy: the store's plan beside what is promised, compiled."""
+        from .obliged_kernel import stretch
+
+        p, store, k = self._promises, lone(twin), twin.k
+        if store is None or p is None or self._standing is None or k == 0 or twin.base_kw.shape[0] > 1:
+            return False
+        if self._running or self._capped or p.ready or self._standing.asks:
+            return False
+        lane, limits = self._lanes[0], guard.stores[store.name]
+        if not lane.ahead:
+            self._issue_all(lane, twin.base_kw[0])
+            lane.ahead, lane.forecasts.mended = True, 0  # those are counted with all of them
+        power, stored, changed = stretch(
+            k,
+            until,
+            float(twin.net_kw(k - 1)[0]),
+            twin.without_kw[0],
+            idle_kw(store),
+            float(twin.state[store.name][0]),
+            self._public,
+            lane.known,
+            lane.room,
+            p.duty._replace(expose=self._nothing),
+            limits.floor_kwh,
+            limits.high_kwh,
+            guard.import_limit_kw.copy(),
+            guard.export_limit_kw.copy(),
+        )
+        guard.note("limits", changed)
+        guard.watch_run(store.name, np.concatenate((twin.state[store.name], stored))[None, :], k)
+        twin.go_on(store.name, power[None, :], stored[None, :])
+        return True
+
     # --- one interval ----------------------------------------------------------------------------
 
     def decide(self, view: View) -> Plan:
@@ -239,7 +275,8 @@ class AnsweringHorizon(RollingHorizon):
             return super().decide(view)
         k, base = view.k, np.asarray(view.now["base_kw"], dtype=float)
         late = view.age_s.get("base_kw", 0.0) > 0
-        if self._public is None:
+        if not self._begun:
+            self._begun = True
             self._begin(view, base.size)
         if not self._stores or self._promises is None:
             return Plan(setpoints_kw={})

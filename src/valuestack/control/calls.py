@@ -85,6 +85,18 @@ class Desk:
         view.calls, view.answers = self.public(view.k), self.answers
         return view
 
+    def quiet_until(self, k: int) -> int:
+        """The interval up to which, from k on, nothing new is public, nothing waits for an answer and no award is to be
+        held; k where that is not so now."""
+        coming = self.calls[self._next].known if self._next < len(self.calls) else self.timeline.n
+        if coming <= k or any(c.key not in self.answers for c in self._open if c.first + c.n > k):
+            return k
+        for kw in self._awarded.values():
+            held = kw[k:coming] > 0
+            if held.any():
+                coming = k + int(np.argmax(held))
+        return coming
+
     def take(self, k: int, plan: Plan) -> None:
         """The answers of a plan made at k. What is no number counts as nothing; calls that are over the time to answer
         stay as they are."""

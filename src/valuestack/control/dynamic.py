@@ -36,9 +36,11 @@ import numpy as np
 from ..dispatch import Call, Plan, View
 from ..forecast.forecaster import Forecaster
 from ..forecast.similar_day import SimilarDay
+from .guard import Guard
 from .horizon import RollingHorizon
 from .policy import Setting
 from .stores import moved
+from .twin import Twin
 
 if TYPE_CHECKING:
     from .all_layers import AllLayersHorizon
@@ -119,6 +121,10 @@ class Dynamic(RollingHorizon):
                     f"{', '.join(others)}: left at rest, as several lanes ran at once; run one by one"
                 )
         return super().decide(view) if self._all is None else self._all.decide(view)
+
+    def stretch(self, twin: Twin, guard: Guard, until: int) -> bool:
+        """See Policy."""
+        return self._all is not None and self._all.stretch(twin, guard, until)
 
     def remarks(self) -> list[str]:
         """See RollingHorizon."""

@@ -19,7 +19,7 @@ from ..flows import Store
 from ..timeline import Kw
 from .guard import Guard
 from .policy import Setting
-from .stores import constant, offered
+from .stores import lone, offered
 from .twin import Twin
 
 
@@ -114,12 +114,9 @@ class FixedThreshold:
 
     def kernel(self, twin: Twin, guard: Guard) -> Record | None:
         """The whole loop compiled, for one store of constant limits; None where the shapes do not allow it."""
-        controlled = [a for a in twin.assets if a.name not in twin.given]
-        if len(controlled) != 1 or len(twin.stores) != 1 or not constant(twin.stores[0]):
+        s = lone(twin)
+        if s is None:
             return None
-        if not getattr(controlled[0], "truth_is_belief", False):
-            return None
-        s = twin.stores[0]
         power, stored, changed = self.lanes(twin, guard)
         guard.note("limits", changed)
         guard.watch_run(s.name, np.concatenate((twin.start_kwh(s.name), stored), axis=1))

@@ -192,12 +192,15 @@ class Guard:
             back = self.hours_to_floor(s.name, k, least)
             self.below[s.name] = (k, float(s.floor_kwh[k]) - least, back)
 
-    def watch_run(self, name: str, energy_kwh: Kw) -> None:
-        """The same for a whole run, (lanes, n + 1) energies at interval boundaries."""
-        s = self.stores[name]
-        under = np.flatnonzero(np.any(energy_kwh[:, :-1] < s.floor_kwh[:-1] - 1e-6, axis=0))
+    def watch_run(self, name: str, energy_kwh: Kw, first: int = 0) -> None:
+        """The same for a run from interval `first` on, (lanes, m + 1) energies at interval boundaries."""
+        s, m = self.stores[name], energy_kwh.shape[1] - 1
+        if name in self.below:
+            return
+        floor = s.floor_kwh[first : first + m]
+        under = np.flatnonzero(np.any(energy_kwh[:, :-1] < floor - 1e-6, axis=0))
         if under.size:
-            self._watch(s, int(under[0]), energy_kwh[:, under[0]])
+            self._watch(s, first + int(under[0]), energy_kwh[:, under[0]])
 
     def hours_to_floor(self, name: str, k: int, energy_kwh: float) -> float:
         """How long a store that holds energy_kwh at the start of interval k needs at full charging power until

@@ -25,19 +25,20 @@ from .arbitrage import energy_price_usd_per_kwh
 from .demand import clock, flat, unwoven, windows_of
 from .guard import Guard
 from .policy import Setting
-from .stores import constant, offered
+from .stores import idle_kw, lone, offered
 from .twin import Twin
 
 
 @dataclass(slots=True, eq=False)
 class _Lane:
     """One lane: what it knows, room to think, and its forecaster at work. blind: the forecast of this interval could
-    not be used."""
+    not be used. ahead: in a simulation, the forecasts of all intervals stand in `known` as they would be issued."""
 
     known: Any
     room: Any
     forecasts: Usable
     blind: bool = False
+    ahead: bool = False
 
 
 class RollingHorizon:
@@ -104,6 +105,7 @@ class RollingHorizon:
         self._mended: list[tuple[int, int]] = []  # answers mended and since when, by lane of a compiled run
         self._stores: list[Store] = []
         self._public: Any = None
+        self._begun = False
 
     # --- one interval ----------------------------------------------------------------------------
 
@@ -113,7 +115,8 @@ class RollingHorizon:
 
         k, base = view.k, np.asarray(view.now["base_kw"], dtype=float)
         late = view.age_s.get("base_kw", 0.0) > 0
-        if self._public is None:
+        if not self._begun:
+            self._begun = True
             self._begin(view, base.size)
         if not self._stores:
             return Plan(setpoints_kw={})
@@ -140,6 +143,8 @@ class RollingHorizon:
     def _look(self, lane: _Lane, k: int, base_kw: float, late: bool) -> None:
         """Take what is metered and lay the forecast behind it."""
         known, mended = lane.known, lane.forecasts.mended
+        if lane.ahead:
+            return
         if late:
             if k > 0:
                 known.base[k - 1] = base_kw
@@ -234,11 +239,8 @@ class RollingHorizon:
 
     def kernel(self, twin: Twin, guard: Guard) -> Record | None:
         """The whole loop compiled, for one store of constant limits; None where the shapes do not allow it."""
-        controlled = [a for a in twin.assets if a.name not in twin.given]
-        if len(controlled) != 1 or len(twin.stores) != 1 or not constant(twin.stores[0]):
-            return None
-        store, asset = twin.stores[0], controlled[0]
-        if not getattr(asset, "truth_is_belief", False):
+        store = lone(twin)
+        if store is None:
             return None
         self._public = self._make_public(store)
         power, stored = np.zeros_like(twin.base_kw), np.zeros_like(twin.base_kw)
@@ -246,7 +248,7 @@ class RollingHorizon:
             power[i], stored[i], changed = self._run(twin.without_kw[i], twin.base_kw[i], store, guard)
             guard.note("limits", changed)
         guard.watch_run(store.name, np.concatenate((twin.start_kwh(store.name), stored), axis=1))
-        return twin.carried_out(asset.name, power, stored)
+        return twin.carried_out(store.name, power, stored)
 
     def _issue_all(self, lane: _Lane, base_kw: Kw) -> None:
         """What is metered, and every forecast as it would have been issued."""
@@ -273,7 +275,7 @@ class RollingHorizon:
         self._issue_all(lane, base_kw)
         found: tuple[Kw, Kw, int] = closed_loop(
             np.ascontiguousarray(without_kw),
-            0.0 if store.aux_kw is None else float(store.aux_kw[0]),
+            idle_kw(store),
             store.energy_start_kwh,
             self._public,
             lane.known,

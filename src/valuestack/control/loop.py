@@ -86,8 +86,11 @@ def run(
     desk = Desk(calls, world.timeline)
     record: Record | None = None if kernel is None else kernel(twin, guard)
     if record is None:
+        stretch = (
+            getattr(policy, "stretch", None) if compiled and telemetry and plain and damper is None else None
+        )
         record = (
-            _answering(twin, policy, guard, desk, damper, progress)
+            _answering(twin, policy, guard, desk, damper, stretch, progress)
             if answers
             else _plainly(twin, policy, guard, damper, progress)
         )
@@ -157,13 +160,21 @@ def _answering(
     guard: Guard,
     desk: Desk,
     damper: Damper | None,
+    stretch: Callable[[Twin, Guard, int], bool] | None,
     progress: Callable[[float], None] | None,
 ) -> Record:
     """Interval by interval with calls: the plan passes the guard, then awards are held beside it as far as there is
-    room, and what they call passes the guard again."""
+    room, and what they call passes the guard again. stretch: the policy's own loop of intervals in which nobody calls
+    (see Policy)."""
     n, names = twin.timeline.n, [o.name for o in twin.stores]
     standing: Callable[[int], list[tuple[Call, float]]] | None = getattr(policy, "standing", None)
-    for k in range(n):
+    told = 0
+    while (k := twin.k) < n:
+        if progress is not None and k >= told:
+            progress(k / n)
+            told = k + PROGRESS_EVERY
+        if stretch is not None and (until := desk.quiet_until(k)) > k and stretch(twin, guard, until):
+            continue
         view = desk.show(twin.read())
         plan = policy.decide(view)
         _narrow(guard, policy, view)
@@ -174,6 +185,4 @@ def _answering(
             energy = {name: twin.state[name] for name in names}
             allowed = guard.project(k, twin.base_kw[:, k], energy, called)
         twin.apply(allowed)
-        if progress is not None and k % PROGRESS_EVERY == 0:
-            progress(k / n)
     return twin.record()

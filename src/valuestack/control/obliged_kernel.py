@@ -26,7 +26,9 @@ from .dynamic_kernel import (
     _scenarios,
     between,
     near_plan,
+    observe,
 )
+from .guard_kernel import carried_out, guarded_kw
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -330,3 +332,41 @@ def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Ro
             room.told[4] = soft
     _remember(p, known, room, k, m, count, done)
     return float(room.best[0]) if done else 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def stretch(
+    first: int,
+    until: int,
+    before_kw: float,
+    without_kw: Floats,
+    aux_kw: float,
+    start_kwh: float,
+    p: Public,
+    known: Known,
+    room: Room,
+    d: Duty,
+    guard_floor: Floats,
+    guard_high: Floats,
+    most_import: Floats,
+    most_export: Floats,
+) -> tuple[Floats, Floats, int]:
+    """The loop from `first` up to `until` where nobody calls: power at the meter with idle draw and energy at interval
+    ends, (until - first,) each, and in how many intervals the guard changed a setpoint. before_kw: metered in the
+    interval before; guard_floor, guard_high: (n + 1,) of the guard. known.base and known.issued are filled; each
+    decision reads them up to its own interval."""
+    h, ec, ed, energy, changed = p.h, p.ec, p.ed, start_kwh, 0
+    power, stored = np.zeros(until - first), np.zeros(until - first)
+    observe(first - 1, before_kw, p, known)
+    for k in range(first, until):
+        wish = decide_promised(k, energy, p, known, room, d)
+        q = guarded_kw(
+            wish, known.base[k], energy, guard_floor[k + 1], guard_high[k + 1], p.power, p.charge, ec, ed, h,
+            most_import[k], most_export[k],
+        )  # fmt: skip
+        if abs(q - wish) > 1e-9:
+            changed += 1
+        q, energy = carried_out(q, energy, p.low, p.high, p.power, p.charge, ec, ed, h)
+        power[k - first], stored[k - first] = q + aux_kw, energy
+        observe(k, without_kw[k] + power[k - first], p, known)
+    return power, stored, changed

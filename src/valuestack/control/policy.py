@@ -43,6 +43,9 @@ class Policy(Protocol):
     prepared (view = None), and at every view, where it is empty unless something is new. What one with `remarks()` says
     after a run stands in the run's notes. What headroom one with `standing(k)` keeps ready in interval k, as calls with
     their kW, the desk holds before awards and records.
+
+    One that answers calls may have `stretch(twin, guard, until)`: it carries out intervals from the twin's own on, at
+    most up to `until`, in which nobody calls and no award is held, as the loop would, and returns whether it did any.
     """
 
     kind: ClassVar[str]

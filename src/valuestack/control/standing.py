@@ -48,6 +48,11 @@ class Standing:
         self._streams = asking if first else self._streams
         self._until, self._events = k + short.n, events
 
+    @property
+    def asks(self) -> bool:
+        """Whether any stream asks for headroom, as far as is known."""
+        return bool(self._streams)
+
     def _stand(self, t: Claim, k: int, n: int, promises: Promises) -> None:
         name, store = f"{t.owner}/{t.name}", self._store
         if store.name not in t.eligible:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..dispatch import View
 from ..flows import Given, Store
+from .twin import Twin
 
 
 def offered(assets: Sequence[Any], view: View) -> list[Store]:
@@ -32,9 +33,23 @@ def beside(offers: Mapping[str, Any]) -> list[str]:
     return [name for name in free if name != largest]
 
 
+def idle_kw(s: Store) -> float:
+    """What a store of constant limits draws at rest [kW]."""
+    return 0.0 if s.aux_kw is None else float(s.aux_kw[0])
+
+
 def constant(s: Store) -> bool:
     """Whether a store's limits are the same in every interval and it loses nothing by itself."""
     rows = [s.charge_max_kw, s.discharge_max_kw, s.energy_min_kwh, s.energy_max_kwh]
     rows += [] if s.aux_kw is None else [s.aux_kw]
     plain = s.loss_frac_per_h == 0 and s.drain_kw is None
     return plain and all(float(np.ptp(r)) == 0 for r in rows)
+
+
+def lone(twin: Twin) -> Store | None:
+    """The store of a twin that has nothing else to control and whose store keeps to its belief with the same limits in
+    every interval: what a compiled loop may carry out. None elsewhere."""
+    controlled = [a for a in twin.assets if a.name not in twin.given]
+    if len(controlled) != 1 or len(twin.stores) != 1 or not constant(twin.stores[0]):
+        return None
+    return twin.stores[0] if getattr(controlled[0], "truth_is_belief", False) else None

@@ -38,6 +38,7 @@ from .arbitrage import Hours, energy_price_usd_per_kwh, hours_of
 from .demand import clock, flat, near, windows_of
 from .guard import Guard
 from .policy import Setting
+from .stores import idle_kw, lone
 from .twin import Twin
 
 
@@ -228,43 +229,71 @@ class Threshold:
 
     def kernel(self, twin: Twin, guard: Guard) -> Record | None:
         """The whole loop compiled, for one store of constant limits; None where the shapes do not allow it."""
-        controlled = [a for a in twin.assets if a.name not in twin.given]
-        if len(controlled) != 1 or len(twin.stores) != 1:
-            return None
-        store, asset = twin.stores[0], controlled[0]
-        if not getattr(asset, "truth_is_belief", False) or not _constant(store):
+        store = lone(twin)
+        if store is None:
             return None
         power, stored = np.zeros_like(twin.base_kw), np.zeros_like(twin.base_kw)
         for lane in range(power.shape[0]):
             power[lane], stored[lane], changed = self._lane(twin.without_kw[lane], store, guard)
             guard.note("limits", changed)
         guard.watch_run(store.name, np.concatenate((twin.start_kwh(store.name), stored), axis=1))
-        return twin.carried_out(asset.name, power, stored)
+        return twin.carried_out(store.name, power, stored)
+
+    def stretch(self, twin: Twin, guard: Guard, until: int) -> bool:
+        """See Policy."""
+        from .threshold_kernel import stretch
+
+        store, k = lone(twin), twin.k
+        if store is None or not self._lanes or twin.base_kw.shape[0] > 1:
+            return False
+        lane, limits = self._lanes[0], guard.stores[store.name]
+        lane.base_kw[:] = twin.base_kw[0]  # each decision reads it up to its own interval
+        self._observe(twin.read(), k - 1)
+        power, stored = np.zeros(until - k), np.zeros(until - k)
+        arguments: tuple[Any, ...] = (
+            *(k, until, lane.base_kw, twin.without_kw[0], idle_kw(store)),
+            *self._public(store),
+            *(limits.floor_kwh, limits.high_kwh, guard.import_limit_kw.copy(), guard.export_limit_kw.copy()),
+            *self._limits(store, float(twin.state[store.name][0])),
+            *self._numbers(),
+            *(lane.level_kw, lane.peak_kw, lane.learnt, power, stored),
+        )
+        changed = stretch(*arguments)
+        guard.note("limits", changed)
+        guard.watch_run(store.name, np.concatenate((twin.state[store.name], stored))[None, :], k)
+        twin.go_on(store.name, power[None, :], stored[None, :])
+        return True
+
+    def _public(self, store: Store) -> tuple[Any, ...]:
+        """What is public ahead, as the compiled loop takes it."""
+        ws, t = self.windows, self._trade([store])
+        return (
+            *(ws.window, ws.ahead, ws.slots, ws.price_usd_per_kw, ws.floor_least, ws.floor_share),
+            *(self._of_from, self._of, self._slot, self._free, self.timeline.day),
+            *(t.sell, t.buy, t.hold_kwh, self._keep_kwh),
+        )
+
+    def _limits(self, s: Store, energy_kwh: float) -> tuple[float, ...]:
+        """A store's powers, energies and efficiencies as the compiled loop takes them."""
+        return (
+            *(float(s.discharge_max_kw[0]), float(s.charge_max_kw[0])),
+            *(float(s.energy_min_kwh[0]), float(s.energy_max_kwh[0]), energy_kwh),
+            *(s.charge_efficiency_frac, s.discharge_efficiency_frac, self.timeline.step_h),
+        )
 
     def _lane(self, without_kw: Kw, store: Store, guard: Guard) -> tuple[Kw, Kw, int]:
         from .threshold_kernel import closed_loop
 
-        ws, limits, t = self.windows, guard.stores[store.name], self._trade([store])
-        found: tuple[Kw, Kw, int] = closed_loop(
-            np.ascontiguousarray(without_kw),
-            0.0 if store.aux_kw is None else float(store.aux_kw[0]),
-            *(ws.window, ws.ahead, ws.slots, ws.price_usd_per_kw, ws.floor_least, ws.floor_share),
-            *(self._of_from, self._of, self._slot, self._free, self.timeline.day),
-            *(t.sell, t.buy, t.hold_kwh, self._keep_kwh),
-            *(limits.floor_kwh, guard.import_limit_kw.copy(), guard.export_limit_kw.copy()),
-            *(float(store.discharge_max_kw[0]), float(store.charge_max_kw[0])),
-            *(float(store.energy_min_kwh[0]), float(store.energy_max_kwh[0]), store.energy_start_kwh),
-            *(store.charge_efficiency_frac, store.discharge_efficiency_frac, self.timeline.step_h),
+        limits = guard.stores[store.name]
+        arguments: tuple[Any, ...] = (
+            *(np.ascontiguousarray(without_kw), idle_kw(store)),
+            *self._public(store),
+            *(limits.floor_kwh, limits.high_kwh, guard.import_limit_kw.copy(), guard.export_limit_kw.copy()),
+            *self._limits(store, store.energy_start_kwh),
             *self._numbers(),
         )
+        found: tuple[Kw, Kw, int] = closed_loop(*arguments)
         return found
-
-
-def _constant(s: Store) -> bool:
-    rows = [s.charge_max_kw, s.discharge_max_kw, s.energy_min_kwh, s.energy_max_kwh]
-    rows += [] if s.aux_kw is None else [s.aux_kw]
-    plain = s.loss_frac_per_h == 0 and s.drain_kw is None
-    return plain and all(float(np.ptp(r)) == 0 for r in rows)
 
 
 def _merged(stores: list[Store]) -> Kw:

@@ -372,6 +372,85 @@ def wished_kw(
 
 
 @njit(cache=True)
+def stretch(
+    first: int,
+    until: int,
+    drawn: Floats,
+    base_kw: Floats,
+    aux_kw: float,
+    window: Ints,
+    ahead: Ints,
+    slots: Bools,
+    price: Floats,
+    floor_least: Floats,
+    floor_share: Floats,
+    of_from: Ints,
+    of: Ints,
+    slot: Ints,
+    free: Ints,
+    day: Ints,
+    sell: Bools,
+    buy: Bools,
+    hold: Floats,
+    keep: Floats,
+    guard_floor: Floats,
+    guard_high: Floats,
+    most_import: Floats,
+    most_export: Floats,
+    power_kw: float,
+    charge_kw: float,
+    low: float,
+    high: float,
+    energy: float,
+    ec: float,
+    ed: float,
+    h: float,
+    span: int,
+    least_past: int,
+    every_days: int,
+    scenarios: int,
+    agree: float,
+    decay: float,
+    hour_steps: int,
+    margin: float,
+    level: Floats,
+    peak: Floats,
+    learnt: Ints,
+    power: Floats,
+    stored: Floats,
+) -> int:
+    """The loop from `first` up to `until` in one lane: power at the meter with idle draw and energy at interval ends,
+    into power and stored, (until - first,) each; returns in how many intervals the guard changed a setpoint. drawn
+    (n,): net load with the store at rest, base_kw (n,): without it. level, peak (windows,) and learnt (1,) go on."""
+    caps, days = np.zeros(slots.shape[2]), np.zeros((scenarios, slots.shape[2]))
+    store = np.array([power_kw, charge_kw, high - low, ec, ed])
+    changed = 0
+    for k in range(first, until):
+        limit = limit_now(
+            k, drawn, energy - low, window, ahead, slots, price, floor_least, floor_share, of_from, of, slot,
+            free, day, level, peak, learnt, caps, days, store, h, span, least_past, every_days, agree, decay,
+            hour_steps,
+        )  # fmt: skip
+        wish = wished_kw(drawn[k] - limit, margin, energy, low, high, power_kw, charge_kw, ec, ed, h)
+        wish = traded_kw(wish, drawn[k], energy, low, keep[k], sell[k], buy[k], hold[k], power_kw, ec, ed, h)
+        p = guarded_kw(
+            wish, drawn[k], energy, guard_floor[k + 1], guard_high[k + 1], power_kw, charge_kw, ec, ed, h,
+            most_import[k], most_export[k],
+        )  # fmt: skip
+        if abs(p - wish) > 1e-9:
+            changed += 1
+        p, energy = carried_out(p, energy, low, high, power_kw, charge_kw, ec, ed, h)
+        power[k - first], stored[k - first] = p + aux_kw, energy
+        net = base_kw[k] + power[k - first]
+        for f in range(window.shape[0]):
+            w = window[f, k]
+            if w >= 0:
+                level[w] = max(level[w], net)
+                peak[w] = max(peak[w], net)
+    return changed
+
+
+@njit(cache=True)
 def closed_loop(
     base_kw: Floats,
     aux_kw: float,
@@ -391,6 +470,7 @@ def closed_loop(
     hold: Floats,
     keep: Floats,
     guard_floor: Floats,
+    guard_high: Floats,
     most_import: Floats,
     most_export: Floats,
     power_kw: float,
@@ -413,33 +493,12 @@ def closed_loop(
     """Power at the meter with idle draw and energy at interval ends of one lane, (n,) each, and in how many
     intervals the guard changed a setpoint. base_kw: without the store."""
     n = base_kw.size
-    drawn = base_kw + aux_kw
     power, stored = np.zeros(n), np.zeros(n)
-    level, peak = np.full(price.size, -np.inf), np.zeros(price.size)
-    learnt, caps = np.full(1, -1, np.int64), np.zeros(slots.shape[2])
-    days = np.zeros((scenarios, slots.shape[2]))
-    store = np.array([power_kw, charge_kw, high - low, ec, ed])
-    energy, changed = start, 0
-    for k in range(n):
-        limit = limit_now(
-            k, drawn, energy - low, window, ahead, slots, price, floor_least, floor_share, of_from, of, slot,
-            free, day, level, peak, learnt, caps, days, store, h, span, least_past, every_days, agree, decay,
-            hour_steps,
-        )  # fmt: skip
-        wish = wished_kw(drawn[k] - limit, margin, energy, low, high, power_kw, charge_kw, ec, ed, h)
-        wish = traded_kw(wish, drawn[k], energy, low, keep[k], sell[k], buy[k], hold[k], power_kw, ec, ed, h)
-        p = guarded_kw(
-            wish, drawn[k], energy, guard_floor[k + 1], high, power_kw, charge_kw, ec, ed, h,
-            most_import[k], most_export[k],
-        )  # fmt: skip
-        if abs(p - wish) > 1e-9:
-            changed += 1
-        p, energy = carried_out(p, energy, low, high, power_kw, charge_kw, ec, ed, h)
-        power[k], stored[k] = p + aux_kw, energy
-        net = base_kw[k] + power[k]
-        for f in range(window.shape[0]):
-            w = window[f, k]
-            if w >= 0:
-                level[w] = max(level[w], net)
-                peak[w] = max(peak[w], net)
+    level, peak, learnt = np.full(price.size, -np.inf), np.zeros(price.size), np.full(1, -1, np.int64)
+    changed = stretch(
+        0, n, base_kw + aux_kw, base_kw, aux_kw, window, ahead, slots, price, floor_least, floor_share, of_from, of,
+        slot, free, day, sell, buy, hold, keep, guard_floor, guard_high, most_import, most_export, power_kw, charge_kw,
+        low, high, start, ec, ed, h, span, least_past, every_days, scenarios, agree, decay, hour_steps, margin, level,
+        peak, learnt, power, stored,
+    )  # fmt: skip
     return power, stored, changed

@@ -8,7 +8,7 @@ without dear hours it rests.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ..timeline import Kw
 from .arbitrage import energy_price_usd_per_kwh, hours_of
 from .guard import Guard
 from .policy import Setting
-from .stores import constant, offered
+from .stores import lone, offered
 from .twin import Twin
 
 
@@ -89,10 +89,9 @@ class TouSchedule:
 
     def kernel(self, twin: Twin, guard: Guard) -> Record | None:
         """The whole loop compiled, for one store of constant limits; None where the shapes do not allow it."""
-        controlled: list[Any] = [a for a in twin.assets if a.name not in twin.given]
-        if len(controlled) != 1 or len(twin.stores) != 1 or not constant(twin.stores[0]):
+        s = lone(twin)
+        if s is None:
             return None
-        s = twin.stores[0]
         power, stored, changed = self.lanes(twin, guard)
         guard.note("limits", changed)
         guard.watch_run(s.name, np.concatenate((twin.start_kwh(s.name), stored), axis=1))

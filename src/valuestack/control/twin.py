@@ -199,13 +199,27 @@ class Twin:
 
     def carried_out(self, name: str, power_kw: Kw, stored_kwh: Kw) -> Record:
         """The record of a whole run of one store that a compiled loop made, (lanes, n) each."""
-        self._power[name][:] = power_kw
-        self._stored[name][:] = stored_kwh
-        self._net += power_kw
-        self._cut(slice(None))
-        self._give_vars(slice(None))
+        self._lay(name, slice(None), power_kw, stored_kwh)
         self.k = self.timeline.n
         return self.record()
+
+    def go_on(self, name: str, power_kw: Kw, stored_kwh: Kw) -> None:
+        """Take what a compiled loop made of one store in the intervals that come, (lanes, m) each, and stand after
+        them; what else there is generates by itself."""
+        first, last = self.k, self.k + power_kw.shape[1]
+        self._lay(name, slice(first, last), power_kw, stored_kwh)
+        self.state[name] = stored_kwh[:, -1].copy()
+        for s in self.streams:
+            for k in range(first, last):
+                self._stream_state[s.name] = s.observe(self._stream_state[s.name], self._record, k)
+        self.k = last
+
+    def _lay(self, name: str, when: slice, power_kw: Kw, stored_kwh: Kw) -> None:
+        self._power[name][:, when] = power_kw
+        self._stored[name][:, when] = stored_kwh
+        self._net[:, when] += power_kw
+        self._cut(when)
+        self._give_vars(when)
 
     def record(self) -> Record:
         """What was metered; one lane comes as (n,)."""

@@ -30,7 +30,7 @@ from ...control.changes import moved_per_day
 from ...control.stores import beside
 from ...dispatch import Record, View, World
 from ...errors import InputError, StoreError
-from ...flows import Given, Store, Unit
+from ...flows import Given, Store
 from ...forecast.scenarios import Future, Scenarios
 from ...ledger import Entry
 from ...site.contract import Contract
@@ -229,7 +229,7 @@ class Bench:
 
             rows = told(True)
             # What layers 1 and 2 bring by themselves, where it would do otherwise without the others.
-            if self._answers(kind):
+            if self._answers(kind) and not all(s.layer <= 2 for s in self.place.streams):
                 rows = [
                     {**row, **{BASE + k: v for k, v in base.items() if is_base(k)}}
                     for row, base in zip(rows, told(False), strict=True)
@@ -263,9 +263,9 @@ class Bench:
 
     def _whole(self, kind: str, answering: bool) -> bool:
         """Whether a policy runs one future at a time: it answers calls, or plans more than a store."""
-        if not answering:
-            return False
-        return self._answers(kind) or (self.moved and getattr(policy_class(kind), "moves_all", False))
+        if answering and self._answers(kind):
+            return True
+        return self.moved and getattr(policy_class(kind), "moves_all", False)
 
     def _policy(self, kind: str, answers: bool) -> Any:
         """A policy with its options of this site, fresh."""
@@ -289,15 +289,14 @@ class Bench:
         answers = answering and self._answers(kind)
         whole = self._whole(kind, answering)
         if whole and len(futures) > 1:
-            return [r for f in futures for r in self.run(kind, [f])]
+            return [r for f in futures for r in self.run(kind, [f], answering=answering)]
         from ...control.loop import run
         from ...forecast.forecaster import Believed
         from ...forecast.similar_day import SimilarDay
 
         m, options, world = self.ready, self.site.written, self.world(futures)
         policy = self._policy(kind, answers)
-        # A compiled policy moves stores and nothing else, so what only rests may stay out of its loop.
-        still = self.resting if not whole and hasattr(policy, "kernel") else {}
+        still = self._still(policy, whole)
         record = run(
             world,
             [a for a in self.assets(futures, (*m.existing, *m.new)) if a.name not in still],
@@ -312,15 +311,25 @@ class Bench:
             # What is not published yet is forecast from what was; whoever answers no calls asks for the load alone.
             belief=Believed(world, {name: SimilarDay() for name in world.series}) if whole else None,
         )
-        if answers:
-            return [record]
         records = [lane_of(record, i) for i in range(len(futures))] if len(futures) > 1 else [record]
         for name, r in still.items():
             records = [
                 replace(x, asset_kw={**x.asset_kw, name: r.power_kw}, extra={**x.extra, **r.extra})
                 for x in records
             ]
+        if answers:
+            return records
         return [self._unanswered(r, f) for r, f in zip(records, futures, strict=True)]
+
+    def _still(self, policy: Any, whole: bool) -> Mapping[str, Resting]:
+        """What rests and may stay out of the loop of a policy that moves stores and nothing else, unless a stream that
+        it listens to asks for its state."""
+        if not hasattr(policy, "kernel") or (whole and getattr(policy, "moves_all", False)):
+            return {}
+        if not whole or getattr(policy, "heeds", None) == ("calls",):
+            return self.resting
+        read = {name for s in self.place.streams for name in getattr(plain(s), "watched", ())}
+        return {name: r for name, r in self.resting.items() if name not in read}
 
     def bound_usd(self, future: Future, before: float) -> float | None:
         """What the assets would save on the tariff in a future that is known ahead, less wear; None where engines or
@@ -443,15 +452,15 @@ class Bench:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resting:
-    """An engine that nobody starts: no power in any interval, and what it says of itself (fuel burnt in tests)."""
+    """What nobody starts or calls: no power in any interval, and what it says of itself (fuel burnt in tests)."""
 
     power_kw: Kw
     extra: Mapping[str, Kw]
 
 
 def resting(m: Ready, offers: Mapping[str, Any]) -> dict[str, Resting]:
-    """Engines of a meter that stand still and touch neither power nor vars unless a policy starts them, by name. Their
-    course hangs on the calendar alone, so it is the same in every future; where the grid may be lost it is not."""
+    """Assets of a meter that rest, and touch neither power nor vars, unless a policy moves them, by name. Their course
+    hangs on the calendar alone, so it is the same in every future; where the grid may be lost it is not."""
     from ...control.do_nothing import DoNothing
     from ...control.loop import run
 
@@ -460,7 +469,7 @@ def resting(m: Ready, offers: Mapping[str, Any]) -> dict[str, Resting]:
         return out
     for a in (*m.existing, *m.new):
         offer = offers[a.name]
-        if not isinstance(offer, Unit) or getattr(offer, "rating_kva", None) or hasattr(a, "drawn_kvar"):
+        if not getattr(a, "rests", False) or getattr(offer, "rating_kva", None) or hasattr(a, "drawn_kvar"):
             continue
         record = run(m.world, [a], DoNothing())
         power = np.asarray(record.asset_kw[a.name])

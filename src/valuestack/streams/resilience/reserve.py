@@ -330,6 +330,12 @@ class Reserve(BaseModel):
             )
         return [*out, *self._fuel_limits(view)]
 
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Names of assets whose state its terms read: engines that may burn fuel between trucks."""
+        engines = () if self._held is None else self._held.engines
+        return tuple(e.name for e in engines if e.dispatched and e.backup.tank_gal < inf)
+
     def _fuel_limits(self, view: View) -> list[Term]:
         """Fuel burnt between trucks leaves the floor in the tank: level - floor at first, then what a truck brings."""
         assert self._place is not None and self._held is not None and self._duty is not None
@@ -337,7 +343,7 @@ class Reserve(BaseModel):
         by_name = {a.name: a for a in self._place.assets}
         for e, floor in zip(self._held.engines, self._duty.fuel_gal, strict=True):
             full = e.backup.tank_gal
-            if not e.dispatched or full == inf:
+            if e.name not in self.watched:
                 continue
             asset = by_name[e.name]
             now = float(asset.backup(view.asset_state[e.name]).fuel_gal)

@@ -382,6 +382,42 @@ def test_an_engine_that_rests_may_stay_out_of_the_loop(site: Path, monkeypatch: 
                 assert x[k] == pytest.approx(v, abs=1e-6), k
 
 
+PROCESS = """
+[[assets]]
+kind = "flexible_load"
+name = "drying"
+shed_kw = 20.0
+recovery_frac = 1.0
+recovery_max_kw = 20.0
+recovery_h = 12.0
+"""
+
+
+def test_base_layers_move_all_that_the_policy_moves_in_any_chunk(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B with a process and a stream of layer 4: as run without it, in any chunk, and the process moves."""
+    short = LOAD.replace("days = 60", "days = 14")
+    (site.parent / "load.toml").write_text(short)
+    before, _, after = SITE.partition("[[assets]]")
+    site.write_text(before + PROCESS + after[after.index("[study]") :] + CREDITS)
+    made = {"policies": ("dynamic",), "count": 2}
+    together, alone = here(job(site, size=2, **made)), here(job(site, size=1, **made))
+    assert figures(together) == figures(alone)
+    ran, run = list[Any](), simulate.Bench.run
+
+    def kept(self: Any, *args: Any, **more: Any) -> Any:
+        records = run(self, *args, **more)
+        ran.extend((more["answering"], r) for r in records)
+        return records
+
+    monkeypatch.setattr(simulate.Bench, "run", kept)
+    again = here(job(site, size=2, **made))
+    assert figures(again) == figures(alone)
+    base = [r for answering, r in ran if not answering]
+    assert len(base) >= 2 and all(np.abs(r.asset_kw["drying"]).max() > 0.1 for r in base)
+
+
 def test_parts_of_another_schema_and_cut_parts_are_noticed(site: Path, tmp_path: Path) -> None:
     import json
 
