@@ -7,7 +7,9 @@ Plan     the exact least cost of the next `horizon_h` on the forecast, from the 
          fills early; of equally cheap walks the one with most in store is taken.
 Reserve  the forecast plus the errors that were made at this clock time on up to `scenarios` past days of this kind
          (working day or not) are the days that may come, hour by hour as they hung together. The store is kept as
-         full as `cover_frac` of them ask for to hold the planned peaks, as far as these let it be filled.
+         full as `cover_frac` of them ask for to hold the planned peaks, as far as these let it be filled. Where they
+         ask for any, it holds one surprise more: `surprises` times the root mean square of what the load came above
+         the forecast of an interval before, in the last week. A spike comes at its own hour, not at that of a day past.
 Raise    a new peak is set where, with the reserve, the plan cannot hold what is paid already: by the least that the
          whole day ahead asks for. A new cycle begins with nothing; while the old one lasts, the next is expected
          to see as much.
@@ -52,8 +54,9 @@ class Dynamic(RollingHorizon):
 
     forecaster: similar days with intraday correction where none is given. horizon_h: how far a plan looks.
     scenarios: past days whose errors are laid over the forecast, 0 = trust it. reach_days: how far back they may
-    lie. cover_frac: share of them that the reserve covers, the worst left out. plan_every_h: hours from a plan to the
-    next, 0 = a plan every interval; replan_frac: share of the store's power by which the load may be off its forecast
+    lie. cover_frac: share of them that the reserve covers, the worst left out; surprises: what it
+    holds beyond them, in root mean squares of a surprise. plan_every_h: hours from a plan to the next, 0 = a plan every
+    interval; replan_frac: share of the store's power by which the load may be off its forecast
     until then. layers: options of the plan over all layers, by name (AllLayersHorizon).
     """
 
@@ -69,6 +72,7 @@ class Dynamic(RollingHorizon):
         scenarios: int = 20,
         reach_days: int = 35,
         cover_frac: float = 0.95,
+        surprises: float = 2.0,
         tilt_usd_per_kwh: float = 2e-5,
         plan_every_h: float = 1.0,
         replan_frac: float = 0.1,
@@ -80,6 +84,7 @@ class Dynamic(RollingHorizon):
             scenarios=scenarios,
             reach_days=reach_days,
             cover_frac=cover_frac,
+            surprises=surprises,
             tilt_usd_per_kwh=tilt_usd_per_kwh,
             plan_every_h=plan_every_h,
             replan_frac=replan_frac,
@@ -101,6 +106,7 @@ class Dynamic(RollingHorizon):
             "scenarios": self.scenarios,
             "reach_days": self.reach_days,
             "cover_frac": self.cover_frac,
+            "surprises": self.surprises,
             "tilt_usd_per_kwh": self.tilt_usd_per_kwh,
             "plan_every_h": self.plan_every_h,
             "replan_frac": self.replan_frac,

@@ -25,8 +25,9 @@ class Public(NamedTuple):
 
     buy, sell, most_import, most_export (n,). value (n,): worth of a kWh left in store at a horizon's end. steps of
     the horizon, intervals a day; each: intervals from a plan to the next, off: kW by which the load may be off the
-    plan's until then; scenarios, and the days looked back for them; cover: share of them reserved for; tilt: what a
-    later charge costs more, per interval.
+    plan's until then; scenarios, and the days looked back for them; cover: share of them reserved for,
+    surprises: what is reserved beyond what they ask for, see _surprise_kwh; tilt: what a later charge costs more, per
+    interval.
     """
 
     h: float
@@ -58,6 +59,7 @@ class Public(NamedTuple):
     scenarios: int
     reach_days: int
     cover: float
+    surprises: float
     tilt: float
 
 
@@ -252,9 +254,25 @@ def _most_of_least(needs: Floats, worst: Floats, found: int, kept: int, m: int, 
 
 
 @bare
-def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: float) -> float:
+def _surprise_kwh(p: Public, known: Known, k: int) -> float:
+    """Energy for what the load may spring in one interval: `surprises` times the root mean square of what it came above
+    its forecast of the interval before, over the last week, at most at full power [kWh]. Days alike show surprises at
+    their clock time; the next one comes when it comes."""
+    first = max(1, k - 7 * p.per_day)
+    if p.surprises <= 0.0 or k <= first:
+        return 0.0
+    total = 0.0
+    for t in range(first, k):
+        over = known.base[t] - known.issued[t - 1, 1]
+        if over > 0.0:
+            total += over * over
+    return float(min(p.surprises * np.sqrt(total / (k - first)), p.power) * p.h / p.ed)
+
+
+@bare
+def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: float, more: float) -> float:
     """Fill room.low: least energy by interval for the share `cover` of the scenarios at room.caps, the worst left
-    out, as far as the caps let it be reached. Returns what they ask for now."""
+    out, and `more` where they ask for any, as far as the caps let it be reached. Returns what they ask for now."""
     low, needs = room.low, room.needs
     _needed_kwh(room, found, m, p)
     kept = int(np.ceil(cover * found))
@@ -263,6 +281,9 @@ def _reserve(p: Public, room: Room, m: int, found: int, cover: float, energy: fl
     else:
         _most_of_least(needs, room.worst, found, kept, m, low)
     at, span, asked = energy, p.high - p.low, low[0]
+    for j in range(m + 1):
+        if low[j] > 0.0:
+            low[j] += more
     for j in range(m):
         over = room.load[j] - room.caps[j]
         most = min(p.charge, room.most_in[j] - room.load[j])
@@ -339,7 +360,7 @@ def decide_now(k: int, stored_kwh: float, p: Public, known: Known, room: Room) -
                 i = room.rows[f, j]
                 if i >= 0:
                     room.caps[j] = min(room.caps[j], max(room.held[i], known.planned[room.ids[i]]))
-        room.told[0] = _reserve(p, room, m, found, p.cover, energy)
+        room.told[0] = _reserve(p, room, m, found, p.cover, energy, _surprise_kwh(p, known, k))
     done = _plan(p, known, room, k, m, count, energy)
     if found and not done:
         for j in range(m + 1):

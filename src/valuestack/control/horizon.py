@@ -57,6 +57,7 @@ class RollingHorizon:
         scenarios: int,
         reach_days: int,
         cover_frac: float,
+        surprises: float,
         tilt_usd_per_kwh: float,
         plan_every_h: float,
         replan_frac: float,
@@ -68,12 +69,13 @@ class RollingHorizon:
             ("scenarios", scenarios, 0 <= scenarios <= 200, "0 to 200"),
             ("reach_days", reach_days, reach_days >= 1, "at least 1"),
             ("cover_frac", cover_frac, 0 <= cover_frac <= 1, "0 to 1"),
+            ("surprises", surprises, 0 <= surprises <= 10, "0 to 10"),
             ("tilt_usd_per_kwh", tilt_usd_per_kwh, 0 <= tilt_usd_per_kwh < 0.01, "at least 0 and below 0.01"),
         )
         problems = [f"{k} = {v!r}; it should be {want}" for k, v, ok, want in checks if not ok]
         if problems:
             raise InputError.collect(f"{self.kind} policy", problems)
-        self.forecaster, self.cover_frac = forecaster, cover_frac
+        self.forecaster, self.cover_frac, self.surprises = forecaster, cover_frac, surprises
         self.horizon_h, self.scenarios, self.reach_days = horizon_h, int(scenarios), int(reach_days)
         self.tilt_usd_per_kwh = tilt_usd_per_kwh
         self.plan_every_h, self.replan_frac = plan_every_h, replan_frac
@@ -88,6 +90,7 @@ class RollingHorizon:
             self.scenarios,
             self.reach_days,
             self.cover_frac,
+            self.surprises,
             self.tilt_usd_per_kwh,
             self.plan_every_h,
             self.replan_frac,
@@ -209,6 +212,7 @@ class RollingHorizon:
             scenarios=self.scenarios,
             reach_days=self.reach_days,
             cover=self.cover_frac,
+            surprises=self.surprises,
             tilt=self.tilt_usd_per_kwh,
         )
 

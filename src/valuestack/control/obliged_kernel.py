@@ -24,6 +24,7 @@ from .dynamic_kernel import (
     _reserve,
     _rows,
     _scenarios,
+    _surprise_kwh,
     between,
     near_plan,
     observe,
@@ -324,7 +325,9 @@ def decide_promised(k: int, stored_kwh: float, p: Public, known: Known, room: Ro
                 i = room.rows[f, j]
                 if i >= 0:
                     room.caps[j] = min(room.caps[j], max(room.held[i], known.planned[room.ids[i]]))
-        room.told[0] = _reserve(p, room, m, found, p.cover, max(0.0, start - p.low - d.need[k]))
+        room.told[0] = _reserve(
+            p, room, m, found, p.cover, max(0.0, start - p.low - d.need[k]), _surprise_kwh(p, known, k)
+        )
         done = _walked(k, m, p, known, room, d, count, start, 0)
     for soft in range(1, 4):
         if not done:

@@ -23,6 +23,7 @@ class PersistenceMpc(RollingHorizon):
             scenarios=0,
             reach_days=1,
             cover_frac=0.0,
+            surprises=0.0,
             tilt_usd_per_kwh=0.0,
             plan_every_h=0.0,
             replan_frac=0.0,
