@@ -82,6 +82,8 @@ CASES = (
     Case("corner-shop", "shop, solar and battery, outages", lambda: load("corner-shop"), 1.2),
     Case("pharma-cold-store", "battery and engines, 24 h reserve", lambda: load("pharma-cold-store"), 1.5),
     Case("ski-resort", "battery, outages, an evening deal", lambda: load("ski-resort"), 2.0),
+    Case("food-plant", "freezers that cool ahead, solar; no store", lambda: load("food-plant"), 1.5),
+    Case("manufacturer", "drying, engine, solar; no store", lambda: load("manufacturer"), 1.5),
     Case(
         "data-centre",
         "battery and engines, 48 h reserve, regulation and load management; C without a written limit",
