@@ -18,7 +18,7 @@ in words, never as a number, and the general solver says who stands in the way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -89,25 +89,28 @@ class _No(Exception):
     """Why this method does not answer, on its way out."""
 
 
-def solve(a: Arrays, stage: Ints, *, gap: float = 1e-7) -> Answer | str:
+def solve(a: Arrays, stage: Ints, *, gap: float = 1e-7, breach: float = BREACH) -> Answer | str:
     """Optimum of the linear programme `a` (its integers relaxed) to within `gap` of the cost, or why not.
 
     stage: (columns,) the position in time of each column, -1 where it belongs to no single one (peaks, awards).
-    gap: of the cost, or of what is at stake between the bounds where the cost nearly vanishes.
+    gap: of the cost, or of what is at stake between the bounds where the cost nearly vanishes. breach: of any row, in
+    its own unit, at most.
     """
     try:
-        return _solve(a, stage, gap)
+        return _solve(a, stage, gap, breach)
     except _No as e:
         return str(e)
 
 
-def _solve(a: Arrays, stage: Ints, gap: float) -> Answer:
+def _solve(a: Arrays, stage: Ints, gap: float, breach: float) -> Answer:
     from .interior_point_kernel import DONE, begin, follow
 
     low, up = _bounds(a)
     unit, usd = _scales(a, low, up)
-    rows = _rows(a, low, up, stage)
-    programme, pattern, height, place = _programme(a.cost, low, up, rows, stage, unit, usd)
+    of = _in_units(a, low, up, unit)
+    priced, low, up = a.cost * of, low / of, up / of
+    rows = _rows(replace(a, value=a.value * of[a.index]), low, up, stage)
+    programme, pattern, height, place = _programme(priced, low, up, rows, stage, unit, usd)
     state = begin(programme, pattern, np.array(TUNE))
     trace = np.zeros((ITERATIONS + 1, 6))
     best: Answer | None = None
@@ -120,10 +123,10 @@ def _solve(a: Arrays, stage: Ints, gap: float) -> Answer:
         cost = float(programme.cost @ state.x)
         size = max(abs(cost + a.offset / (unit * usd)), 1e-6 * float(np.abs(programme.cost).sum()))
         if k or status != DONE:
-            answer = _answer(a, low, up, rows, height, unit, usd, place, state, ITERATIONS - left)
-            if answer.violation <= BREACH and (best is None or _off(answer) < _off(best)):
+            answer = _answer(a, low, up, rows, height, of, unit, usd, place, state, ITERATIONS - left)
+            if answer.violation <= breach and (best is None or _off(answer) < _off(best)):
                 best = answer
-            if answer.violation > BREACH:  # what is small beside a scaled row is not beside a tall one
+            if answer.violation > breach:  # what is small beside a scaled row is not beside a tall one
                 residual *= SHARPER
             if best is not None and _off(best) <= gap * size * unit * usd:
                 return best
@@ -214,6 +217,15 @@ def _scales(a: Arrays, low: Floats, up: Floats) -> tuple[float, float]:
     if not boxes.size or not priced.size:
         raise _No("nothing is priced, or nothing is bounded")
     return float(np.median(boxes)), float(priced.mean())
+
+
+def _in_units(a: Arrays, low: Floats, up: Floats, unit: float) -> Floats:
+    """What one of each column's own counts: the range of a switch is one unit of quantity, like what it switches. A row
+    that weighs a switch by a power would else be tall, and broken by what is small beside it."""
+    out, width = np.ones(a.cost.size), up - low
+    loose = a.integer & np.isfinite(width) & (width > 0)
+    out[loose] = width[loose] / unit
+    return out
 
 
 def _order(stage: Ints, rows: _Rows) -> tuple[Ints, Ints]:
@@ -318,17 +330,18 @@ def _answer(
     up: Floats,
     rows: _Rows,
     height: Floats,
+    of: Floats,
     unit: float,
     usd: float,
     place: Ints,
     state: State,
     iterations: int,
 ) -> Answer:
-    """The iterate in the problem's own units, judged from the original arrays alone."""
+    """The iterate in the problem's own units, judged from the original arrays alone. of: see `_in_units`."""
     from .sparse_kernel import activity
 
-    fixed = _pinned(low, up)
-    x = np.clip(np.where(fixed, low, state.x[place] * unit), low, up)
+    x = np.clip(np.where(_pinned(low, up), low, state.x[place] * unit), low, up) * of
+    low, up = low * of, up * of
     y = np.zeros(a.row_lower.size)
     own = np.concatenate((state.v, state.y)) * usd / height
     np.add.at(

@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 MANY = 4_096  # entries: from there on compiled loops pay for being loaded
+ROUNDED = 1e-7  # of a row, in its own unit: what a plan may lack of it, as the general solver lets it
+TIGHT = 1e-6  # of a column, in its own unit: bounds nearer to each other have no inside to walk through
 _NONE_I: Ints = np.zeros(0, dtype=np.int64)
 _NONE_F: Floats = np.zeros(0)
 
@@ -200,6 +202,44 @@ class Arrays:
     index: Ints
     value: Floats
     offset: float
+
+
+def left_to(a: Arrays, free: Mask, x: Floats) -> tuple[Arrays, Ints, Ints]:
+    """What is left of a problem for its columns `free`, (columns,), all others as in x; numbers of its rows and columns
+
+    Rows that x breaks by rounding alone are eased to where it stands; columns to which rows of theirs alone leave no
+    room stay where they are."""
+    from .sparse_kernel import touching
+
+    kept = touching(a.start, a.index, free)
+    rows, columns = np.flatnonzero(kept), np.flatnonzero(free)
+    counts = np.diff(a.start)
+    entry = np.flatnonzero(np.repeat(kept, counts))
+    row, index, value = np.repeat(np.arange(rows.size), counts[rows]), a.index[entry], a.value[entry]
+    mine = free[index]
+    part = value * x[index]
+    moved = np.bincount(row[~mine], part[~mine], rows.size)
+    stands = np.bincount(row[mine], part[mine], rows.size)
+    below, above = a.row_lower[rows] - moved, a.row_upper[rows] - moved
+    loose = below < above
+    low_by, high_by = loose & (stands >= below - ROUNDED), loose & (stands <= above + ROUNDED)
+    below[low_by] = np.minimum(below, stands)[low_by]
+    above[high_by] = np.maximum(above, stands)[high_by]
+    start = np.zeros(rows.size + 1, dtype=np.int64)
+    np.cumsum(np.bincount(row[mine], minlength=rows.size), out=start[1:])
+    index, value = (np.cumsum(free) - 1)[index[mine]], value[mine]
+    least, most = a.lower[columns], a.upper[columns]
+    low, high = least.copy(), most.copy()
+    one = np.flatnonzero(np.diff(start) == 1)
+    j, by = index[start[one]], value[start[one]]
+    ends = below[one] / by, above[one] / by
+    np.maximum.at(least, j, np.where(by > 0, *ends))
+    np.minimum.at(most, j, np.where(by > 0, *ends[::-1]))
+    tight = most - least <= TIGHT
+    low[tight] = high[tight] = x[columns][tight]
+    offset = a.offset + float(a.cost[~free] @ x[~free])
+    left = Arrays(a.cost[columns], low, high, a.integer[columns], below, above, start, index, value, offset)
+    return left, rows, columns
 
 
 class Problem:

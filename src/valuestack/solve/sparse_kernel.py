@@ -37,6 +37,16 @@ def reduced(cost: Floats, start: Ints, index: Ints, value: Floats, y: Floats) ->
 
 
 @njit(cache=True)
+def touching(start: Ints, index: Ints, columns: Any) -> Any:
+    """Whether each row holds one of some columns, (rows,). columns: (columns,) which."""
+    out = np.zeros(start.size - 1, np.bool_)
+    for i in range(out.size):
+        for e in range(start[i], start[i + 1]):
+            out[i] |= columns[index[e]]
+    return out
+
+
+@njit(cache=True)
 def ordered(row: Ints, col: Ints) -> bool:
     """Whether entries stand by row, then by column, each place once."""
     out = True

@@ -13,11 +13,12 @@ from math import inf
 import numpy as np
 
 from ..errors import ConflictError, InputError
-from ..flows import Given, Offer, Store
+from ..flows import Offer, Store
 from ..solve.problem import Affine, Floats, Mask, Problem, filled
 from ..terms import Claim, Limit, Minimum, Payment, Term, conflicts
 from ..timeline import Timeline
 from .claims import Held, add_claims, keep_room, keep_site_room
+from .exclusive import add_choices, cap_discharge, sharpen
 from .limits import add_limit, needs_split
 from .meter import Meter
 from .offers import Draft, Part, bind, draft, give_kvar, store_rows, zero
@@ -140,8 +141,7 @@ def compile_problem(
     export_cap = _export_cap(limits, filled(export_limit_kw, n))
     problem = Problem()
     problem.whole = whole
-    cap = None if whole else _discharge_cap(load, offers, claims, export_cap)
-    drafts = {o.name: draft(problem, o, n, horizon.step_h, cap) for o in offers}
+    drafts = {o.name: draft(problem, o, n, horizon.step_h) for o in offers}
     held = add_claims(problem, claims, drafts, horizon, short_usd_per_kw_h)
     for name, d in drafts.items():
         called = held.called.get(name)
@@ -149,6 +149,8 @@ def compile_problem(
             store_rows(problem, d, horizon.step_h, called)
         if called is not None:
             d.part.net = d.part.net - called.up + called.down
+    if not whole:
+        cap_discharge(problem, drafts, load, export_cap)
     keep_room(problem, claims, held, drafts, limits)
     discs: list[Disc] = []
     if any(m.flow in ("kvar", "kva") for m in [*(p.measure for p in payments), *(t.measure for t in limits)]):
@@ -163,10 +165,11 @@ def compile_problem(
     keep_site_room(problem, claims, held, meter.net, export_cap, filled(import_limit_kw, n))
     minima = [t for t in terms if isinstance(t, Minimum)]
     floors = _split(meter, payments, minima, limits, horizon)
-    excluded = {} if whole else _exclusive(problem, drafts, floors, exclusive or {}, claims)
+    excluded = {} if whole else add_choices(problem, drafts, floors, exclusive or {})
     books = add_payments(problem, meter, payments, minima)
     for limit in limits:
         add_limit(problem, meter, limit)
+    sharpen(problem, drafts)
     for d in drafts.values():
         for _, cost in d.part.costs:
             problem.add_cost(cost)
@@ -232,23 +235,6 @@ def _export_cap(limits: Sequence[Limit], cap: Floats) -> Floats:
     return cap
 
 
-def _discharge_cap(
-    load: Floats, offers: Sequence[Offer], claims: Sequence[Claim], export_cap: Floats
-) -> Floats | None:
-    """A single store that charges or discharges, never both, gives no more than the load and what may leave:
-    a bound instead of a row. None where several assets decide together."""
-    flexible = [o for o in offers if not (isinstance(o, Given) and not o.curtailable)]
-    if claims or len(flexible) != 1 or not isinstance(flexible[0], Store) or not flexible[0].exclusive:
-        return None
-    store = flexible[0]
-    rest = load + sum(
-        (np.asarray(o.net_kw) for o in offers if isinstance(o, Given)), start=np.zeros(load.size)
-    )
-    if store.aux_kw is not None:
-        rest = rest + store.aux_kw
-    return np.maximum(rest + export_cap, 0.0)
-
-
 def _meter(
     problem: Problem,
     horizon: Timeline,
@@ -308,42 +294,6 @@ def _split(
                     forced |= True if t.window is None else t.window >= 0
             meter.split((both < -1e-12) | forced)
     return net + np.where(may, np.minimum(imports, -most), imports)
-
-
-def _exclusive(
-    problem: Problem,
-    drafts: Mapping[str, Draft],
-    least: Floats,
-    more: Mapping[str, Mask],
-    claims: Sequence[Claim],
-) -> dict[str, Mask]:
-    """Binaries that keep a store from charging and discharging at once, where that could pay."""
-    out = {}
-    for name, d in drafts.items():
-        o, part = d.part.offer, d.part
-        if not (isinstance(o, Store) and o.exclusive) or part.charge is None or part.discharge is None:
-            continue
-        n = part.net.n
-        _, most_in = problem.reach(part.charge)
-        _, most_out = problem.reach(part.discharge)
-        limit_in, limit_out = np.minimum(most_in, o.charge_max_kw), np.minimum(most_out, o.discharge_max_kw)
-        pays = (least < -1e-12) | np.asarray(more.get(name, np.zeros(n)), dtype=bool)
-        at = np.flatnonzero(pays & (limit_in > 0) & (limit_out > 0))
-        out[name] = pays
-        if at.size:
-            z = Affine.of(
-                problem.add_columns(f"{name}.charges", at.size, owner=name, upper=1.0, integer=True)
-            )
-            problem.add_rows(
-                f"{name}.charge or", part.charge.take(at) - z.times(limit_in[at]), owner=name, upper=0.0
-            )
-            problem.add_rows(
-                f"{name}.discharge or",
-                part.discharge.take(at) + z.times(limit_out[at]),
-                owner=name,
-                upper=limit_out[at],
-            )
-    return out
 
 
 def at_once(compiled: Compiled, x: Floats, tolerance_kw: float = 1e-6) -> dict[str, Mask]:

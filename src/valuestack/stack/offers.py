@@ -91,14 +91,12 @@ class Draft:
     fuel: Affine | None = None
 
 
-def draft(
-    problem: Problem, offer: Offer, n: int, step_h: float, discharge_cap: Floats | None = None
-) -> Draft:
-    """Columns of one offer. discharge_cap: more than this the meter cannot take (no export), or None."""
+def draft(problem: Problem, offer: Offer, n: int, step_h: float) -> Draft:
+    """Columns of one offer."""
     if isinstance(offer, Given):
         return _given(problem, offer, n, step_h)
     if isinstance(offer, Store):
-        return _store(problem, offer, n, step_h, discharge_cap)
+        return _store(problem, offer, n, step_h)
     if isinstance(offer, Unit):
         return _unit(problem, offer, n, step_h)
     if isinstance(offer, Custom):
@@ -160,12 +158,10 @@ def _given(problem: Problem, offer: Given, n: int, step_h: float) -> Draft:
 # --- store -----------------------------------------------------------------------------------------------
 
 
-def _store(problem: Problem, o: Store, n: int, step_h: float, cap: Floats | None) -> Draft:
+def _store(problem: Problem, o: Store, n: int, step_h: float) -> Draft:
     _check_store(o, n)
     most_in = _series(o, "charge_max_kw", o.charge_max_kw, n)
     most_out = _series(o, "discharge_max_kw", o.discharge_max_kw, n)
-    if cap is not None:
-        most_out = np.minimum(most_out, cap)
     low, high = o.energy_min_kwh[1:].copy(), o.energy_max_kwh[1:]
     low[-1] = max(low[-1], o.energy_end_min_kwh)
     add = problem.add_columns

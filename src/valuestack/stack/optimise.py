@@ -287,10 +287,10 @@ def _staged(compiled: Compiled, asked: _Asked, reason: str) -> Schedule | str:
             x, duals, lower, how = found
             said = f"{how}; the dynamic programme does not take it: {reason}"
             return _schedule(compiled, Solution(x, lower, lower, duals, None), said)
-        set_by = found if isinstance(root, str) else by_directions(compiled, asked.gap, root)
+        set_by = found if isinstance(root, str) else by_directions(compiled, asked.gap, root, arrays)
         if not isinstance(set_by, str):
             x, duals, lower, how = set_by
-            reached = cost_usd(compiled.problem.arrays(), x) - lower <= asked.gap * max(abs(lower), 1.0)
+            reached = cost_usd(arrays, x) - lower <= asked.gap * max(abs(lower), 1.0)
             return _schedule(compiled, Solution(x, lower, lower, duals, None, reached), how)
         why = found
     elif may_round(compiled) is None:

@@ -10,13 +10,15 @@ is asked, with the reason.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..flows import Store
-from ..solve.problem import Arrays, Floats, Ints
+from ..solve.problem import Arrays, Floats, Ints, Mask, left_to
 from .compile import Compiled
+from .exclusive import choices
 
 if TYPE_CHECKING:
     from ..solve.interior_point import Answer
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 LARGE = 6_000  # columns: below, the general solver is quick and ends on a corner
 SHARPER = 0.5  # of the gap asked for: what the interior leaves over is charge and discharge at once
 ROUNDS = 3  # of setting directions
+SOME = 0.5  # of the horizon: months beyond that are not worth being told from the rest
+FINER = 0.01  # of what a row may lack: what balances lack adds up when energies are recomputed from powers
+SLIGHT_KWH = 1e-7  # of energy that an interval's balance may lack by rounding
 AT_ONCE = 1e-4  # kW of both charge and discharge that count as both
 NOISE = 1e-8  # of the cost: what rounding may turn between a plan and a bound that meet
 
@@ -86,28 +91,47 @@ def by_interior_point(
     return x, found.row_dual, min(found.lower_bound, usd), how
 
 
-def by_directions(compiled: Compiled, gap: float, root: Answer) -> tuple[Floats, Floats, float, str] | str:
+def by_directions(
+    compiled: Compiled, gap: float, root: Answer, arrays: Arrays | None = None
+) -> tuple[Floats, Floats, float, str] | str:
     """The same where burning energy pays, so that the relaxation charges and discharges at once: it sets which of the
-    two a store may do there, and the plan under that is held to the relaxation's bound, whatever the gap is then."""
+    two a store may do there, and the plan under that is held to the relaxation's bound, whatever the gap is then.
+
+    The months in which that is are planned anew, all others as the relaxation has them; the whole horizon where that is
+    most of it, or gives no plan."""
     from ..solve.interior_point import solve
 
-    arrays, at = compiled.problem.arrays(), stages(compiled)
-    fixed, found = arrays, root
-    x: Floats | str = "no direction was left to set"
+    a, at = compiled.problem.arrays() if arrays is None else arrays, stages(compiled)
+    fixed, why = a, "no direction was left to set"
     best: tuple[Floats, Floats, float] | None = None
-    for _ in range(ROUNDS):
-        fixed, told = _one_way(compiled, fixed, found.x)
-        if not told:
-            break
-        again = solve(fixed, at, gap=SHARPER * gap)
-        if isinstance(again, str):
-            x = again
-            break
-        found, x = again, tidied(compiled, arrays, again.x)
-        if not isinstance(x, str) and (best is None or cost_usd(arrays, x) < best[2]):
-            best = x, found.row_dual, cost_usd(arrays, x)
-    if best is None:
-        return str(x)
+    for whole in (False, True):
+        found: Answer | str = root
+        for _ in range(ROUNDS):
+            if isinstance(found, str):
+                break
+            fixed, months = _one_way(compiled, fixed, found.x)
+            if not months.any() or (not whole and months.mean() > SOME):
+                break
+            found = (
+                solve(fixed, at, gap=SHARPER * gap)
+                if whole
+                else _anew(compiled, fixed, at, found, months, gap)
+            )
+            made = found if isinstance(found, str) else tidied(compiled, a, found.x)
+            if isinstance(found, str) or isinstance(made, str):
+                why = str(made)
+                continue
+            usd = cost_usd(a, made)
+            if best is None or usd < best[2]:
+                best = made, found.row_dual, usd
+            if best[2] - root.lower_bound <= gap * max(abs(best[2]), 1.0):
+                break
+        if best is not None:
+            return _directed(best, root)
+    return why
+
+
+def _directed(best: tuple[Floats, Floats, float], root: Answer) -> tuple[Floats, Floats, float, str] | str:
     x, duals, usd = best
     off = usd - root.lower_bound
     if off < -NOISE * max(abs(usd), 1.0):
@@ -119,10 +143,14 @@ def by_directions(compiled: Compiled, gap: float, root: Answer) -> tuple[Floats,
     return x, duals, min(root.lower_bound, usd), how
 
 
-def _one_way(compiled: Compiled, a: Arrays, x: Floats) -> tuple[Arrays, int]:
-    """The problem with the lesser of charge and discharge shut where a plan does both; how often that was."""
-    upper, told = a.upper.copy(), 0
-    for part in compiled.parts.values():
+def _one_way(compiled: Compiled, a: Arrays, x: Floats) -> tuple[Arrays, Mask]:
+    """The problem with the lesser of charge and discharge shut where a plan does both, and at every choice between them
+    in the same months; those months, (n,), none where it nowhere does both."""
+    from ..solve.sparse_kernel import touching
+
+    low, upper, idle = a.lower.copy(), a.upper.copy(), np.zeros(a.cost.size, dtype=bool)
+    months = np.zeros(compiled.horizon.n, dtype=bool)
+    for name, part in compiled.parts.items():
         o = part.offer
         if not isinstance(o, Store) or not o.exclusive or part.charge is None or part.discharge is None:
             continue
@@ -130,11 +158,54 @@ def _one_way(compiled: Compiled, a: Arrays, x: Floats) -> tuple[Arrays, int]:
             continue
         c, d = part.charge.col, part.discharge.col
         both = np.minimum(x[c], x[d]) > AT_ONCE
-        shut = np.where(x[c] >= x[d], d, c)[both]
-        shut = shut[a.lower[shut] <= 0.0]
-        upper[shut] = 0.0
-        told += int(shut.size)
-    return replace(a, upper=upper), told
+        if not both.any():
+            continue
+        mine = np.isin(compiled.horizon.month_id, np.unique(compiled.horizon.month_id[both]))
+        switch, interval = choices(compiled.problem, name, part)
+        z = np.full(both.size, -1, dtype=np.int64)
+        z[interval] = switch
+        told = both | (mine & (z >= 0) & (np.maximum(x[c], x[d]) > AT_ONCE))
+        charges = x[c] >= x[d]
+        shut, other = np.where(charges, d, c), np.where(charges, c, d)
+        told &= (low[shut] <= 0.0) & (upper[other] > 0.0)
+        upper[shut[told]] = 0.0
+        told &= z >= 0
+        low[z[told & charges]] = 1.0
+        upper[z[told & ~charges]] = 0.0
+        idle[z[told]] = True
+        months |= mine
+    # What weighs a switch is said by the columns that are shut, and would only tie hours to months.
+    row_lower, row_upper = a.row_lower.copy(), a.row_upper.copy()
+    said = touching(a.start, a.index, idle)
+    row_lower[said], row_upper[said] = -inf, inf
+    return replace(a, lower=low, upper=upper, row_lower=row_lower, row_upper=row_upper), months
+
+
+def _anew(compiled: Compiled, a: Arrays, at: Ints, answer: Answer, months: Mask, gap: float) -> Answer | str:
+    """Those months planned anew, all else as it stands in an answer, whose bound and dual values stay where nothing
+    moves. at: interval of each column, -1 for none."""
+    from ..solve.interior_point import BREACH, solve
+    from ..solve.sparse_kernel import touching
+
+    free = np.zeros(at.size, dtype=bool)
+    free[at >= 0] = months[at[at >= 0]]
+    last = months & ~np.append(months[1:], True)  # what is handed on to the next month stays
+    for part in compiled.parts.values():
+        if part.stored is not None:
+            free[part.stored.col[last[part.stored.row]]] = False
+    beside = a.index[np.repeat(touching(a.start, a.index, free), np.diff(a.start))]
+    free[beside[at[beside] < 0]] = True  # peaks and awards of these months, and payments that span others
+    for award in compiled.held.awards.values():
+        free[award.col[~months[award.row]]] = False
+    x = np.clip(answer.x, a.lower, a.upper)
+    left, rows, columns = left_to(a, free, x)
+    again = solve(left, at[columns], gap=SHARPER * gap, breach=FINER * BREACH)
+    if isinstance(again, str):
+        return again
+    x[columns] = again.x
+    y = answer.row_dual.copy()
+    y[rows] = again.row_dual
+    return replace(answer, x=x, row_dual=y, objective=again.objective)
 
 
 def cost_usd(a: Arrays, x: Floats) -> float:
@@ -228,5 +299,17 @@ def _walked(
     power, stored = power.copy(), np.empty(power.size)
     keep = (1.0 - o.loss_frac_per_h) ** step_h
     ec, ed = o.charge_efficiency_frac, o.discharge_efficiency_frac
-    walk(power, np.asarray(other_kw), planned, room, o.energy_start_kwh, ec, ed, keep, step_h, stored)
+    walk(
+        power,
+        np.asarray(other_kw),
+        planned,
+        room,
+        o.energy_start_kwh,
+        ec,
+        ed,
+        keep,
+        step_h,
+        SLIGHT_KWH,
+        stored,
+    )
     return power, stored

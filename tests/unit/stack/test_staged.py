@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,3 +201,63 @@ def test_engines_that_are_off_leave_a_problem_that_converges(seed: int) -> None:
     x, _, lower, _, _ = answer
     best = optimise(horizon, load, [store, unit], [energy, demand], method="highs", gap=1e-9)
     assert lower - 1e-6 <= best.objective_usd <= compiled.worth(x).total_usd + 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [7, 9, 11])
+def test_months_with_a_direction_set_are_planned_as_well_by_themselves(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Burning pays in one month of four: what is found for that month alone costs what is found for all."""
+    from benchmarks.bench_stack import stack as full_stack
+
+    from valuestack.stack import staged
+
+    horizon = Timeline(start="2018-06-01T00:00", step_h=0.25, n=96 * 122, tz="Etc/GMT+8")
+    rng = np.random.default_rng(seed)
+    kw = np.round(rng.uniform(0, 40) + rng.uniform(50, 300) * (rng.random(horizon.n) < 0.05), -1)
+    store, terms = full_stack(horizon, kw, seed=seed, event_usd_per_kwh=5.0)
+    compiled = compile_problem(horizon, kw, [store], terms)
+    a, root = compiled.problem.arrays(), staged.relaxation(compiled, 2e-7)
+    assert not isinstance(root, str), root
+    asked: list[int] = []
+    anew = staged._anew
+
+    def counted(*args: Any) -> Any:
+        asked.append(int(args[4].sum()))
+        return anew(*args)
+
+    monkeypatch.setattr(staged, "_anew", counted)
+    by_month = staged.by_directions(compiled, 1e-7, root)
+    assert asked and max(asked) <= 0.5 * horizon.n
+    monkeypatch.setattr(staged, "SOME", -1.0)
+    whole = staged.by_directions(compiled, 1e-7, root)
+    assert not isinstance(by_month, str) and not isinstance(whole, str)
+    usd = [staged.cost_usd(a, made[0]) for made in (by_month, whole)]
+    assert usd[0] == pytest.approx(usd[1], rel=5e-6)
+    for x, _, lower, _ in (by_month, whole):
+        part = compiled.parts["battery"]
+        assert part.charge is not None and part.discharge is not None
+        assert np.minimum(x[part.charge.col], x[part.discharge.col]).max() == 0.0
+        assert root.lower_bound - 1e-6 <= lower <= staged.cost_usd(a, x) + 1e-6
+        of = np.repeat(np.arange(a.row_lower.size), np.diff(a.start))
+        stands = np.bincount(of, a.value * x[a.index], a.row_lower.size)
+        assert np.maximum(a.row_lower - stands, stands - a.row_upper).max() <= 1e-6
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_balances_lack_by_rounding_does_not_add_up(seed: int) -> None:
+    """A walk ends where it was planned to end, whatever is lost to rounding on the way."""
+    from valuestack.stack.staged_kernel import walk
+
+    rng = np.random.default_rng(seed)
+    n, ec, ed, h = 2_000, 0.94, 0.95, 0.25
+    power = rng.uniform(-40, 40, n) * (rng.random(n) < 0.8)
+    gain = np.maximum(power, 0.0) * ec - np.maximum(-power, 0.0) / ed
+    planned = 1e5 + np.cumsum(gain * h + rng.uniform(0.0, 8e-8, n))
+    stored, walked = np.empty(n), power.copy()
+    walk(walked, np.zeros(n), planned, np.zeros(n), 1e5, ec, ed, 1.0, h, 1e-7, stored)
+    assert np.abs(stored - planned).max() <= 2e-7
+    assert np.abs(walked - power).max() <= 1e-6
+    walk(power, np.zeros(n), planned, np.zeros(n), 1e5, ec, ed, 1.0, h, 0.0, stored)
+    assert planned[-1] - stored[-1] > 5e-5
