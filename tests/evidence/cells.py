@@ -7,7 +7,7 @@ eleven after it are settled, bound and policy alike.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,7 @@ BUILDINGS = (
 )
 SITES = (*METERED, *BUILDINGS)
 WARM_DAYS = 31
+FACTS = vs.BillFacts(power_factor=0.9)
 
 
 def cells(hours: tuple[int, ...] = (2, 4), each: int = 3) -> list[tuple[str, str, int]]:
@@ -178,6 +179,14 @@ class Cell:
         """Share of the bound's saving that a net load keeps."""
         return (self.nothing_usd - self.usd(net_kw)) / (self.nothing_usd - self.bound_usd)
 
+    def other(self, kw: Kw | None = None, first: int | None = None) -> Cell:
+        """The same under another load, or settled from another interval on (the first of a month)."""
+        load, begin = self.kw if kw is None else kw, self.first if first is None else first
+        usd, nothing, bound, net = _settled(self.rate, self.timeline, load, self.battery, begin)
+        return replace(
+            self, kw=load, first=begin, usd=usd, nothing_usd=nothing, bound_usd=bound, bound_kw=net
+        )
+
     def kept(self, policy: Policy, **options: Any) -> float:
         return self.share(self.run(policy, **options))
 
@@ -193,17 +202,32 @@ def cell(site: str, rate: str, hours: int, data: Path) -> Cell:
         charge_efficiency_frac=0.94,
         discharge_efficiency_frac=0.94,
     )
-    facts = vs.BillFacts(power_factor=0.9)
     tariff = vs.load_tariff(find_tariff(rate, Path()))
-    terms = TariffStream(tariff, timeline, name="tariff", facts=facts).stated.terms
+    terms = TariffStream(tariff, timeline, name="tariff", facts=FACTS).stated.terms
     first = WARM_DAYS * 96
+    return Cell(
+        site,
+        rate,
+        hours,
+        timeline,
+        kw,
+        battery,
+        tuple(terms),
+        first,
+        *_settled(rate, timeline, kw, battery, first),
+    )
+
+
+def _settled(
+    rate: str, timeline: Timeline, kw: Kw, battery: Battery, first: int
+) -> tuple[Callable[[Kw], float], float, float, Kw]:
+    """Bill from `first` on, that of the load, that of the bound, and the bound's net load."""
+    tariff = vs.load_tariff(find_tariff(rate, Path()))
     part = timeline.part(first, timeline.n - first)
-    settled = TariffStream(tariff, part, name="tariff", facts=facts).stated.terms
-    usd = tariff.compile(part, facts).total_usd
+    terms = TariffStream(tariff, part, name="tariff", facts=FACTS).stated.terms
+    usd = tariff.compile(part, FACTS).total_usd
     mine = kw[first:]
     world = World(part, {"load_kw": Series("load_kw", mine, "kW", -0.25)})
     view = View(part, 0, part.n, Foresight(world), {battery.name: battery.initial_state()})
-    best = np.asarray(optimise(part, mine, [battery.belief(view)], settled).net_kw)
-    return Cell(
-        site, rate, hours, timeline, kw, battery, tuple(terms), first, usd, usd(mine), usd(best), best
-    )
+    best = np.asarray(optimise(part, mine, [battery.belief(view)], terms).net_kw)
+    return usd, usd(mine), usd(best), best

@@ -23,6 +23,7 @@ from valuestack.forecast.emulated import Emulated
 from valuestack.forecast.perfect import Perfect
 from valuestack.forecast.persistence import Persistence
 from valuestack.forecast.quantile_trees import QuantileTrees
+from valuestack.forecast.scenarios import Scenarios
 from valuestack.forecast.score import BandScore, score_bands
 from valuestack.forecast.similar_day import SimilarDay
 from valuestack.forecast.similar_quantiles import SimilarQuantiles
@@ -172,23 +173,83 @@ def tables(rows: list[Found]) -> list[str]:
     return lines
 
 
-def emulated(c: Cell, seeds: tuple[int, ...] = (1, 2)) -> tuple[float, float]:
-    """Regret of B with its forecaster, and with the emulated one in the mean of its draws [USD]; no day is given the
-    errors that were made on itself."""
-    stand_in = Emulated.trained(c.kw, c.timeline, SimilarDay(), DAY)
+@dataclass(frozen=True)
+class Emulation:
+    """Regrets of B [USD] with its forecaster and, draw by draw, with the emulated one: over one year, or pairwise over
+    as many futures as there are draws."""
+
+    real_usd: tuple[float, ...]
+    emulated_usd: tuple[float, ...]
+
+    @property
+    def differs_frac(self) -> float:
+        return float(np.mean(self.emulated_usd) / np.mean(self.real_usd) - 1)
+
+    @property
+    def sd_frac(self) -> float:
+        """Standard error of differs_frac: over the draws, or over the pairs."""
+        off = np.asarray(self.emulated_usd) - (1 + self.differs_frac) * np.asarray(self.real_usd)
+        return float(np.std(off, ddof=1) / np.sqrt(off.size) / np.mean(self.real_usd))
+
+    def __str__(self) -> str:
+        return f"{self.differs_frac:+.1%} +/- {self.sd_frac:.1%}"
+
+
+def regret(c: Cell, forecaster: Any) -> float:
+    return c.usd(c.run(Dynamic(forecaster))) - c.bound_usd
+
+
+def replayed(c: Cell, stand_in: Emulated, seeds: int) -> Emulation:
+    """In the year that the emulator was trained on; no day is given the rest of itself."""
     apart = np.full(c.timeline.n // DAY, -1, dtype=np.int64)
     apart[28 : 28 + stand_in.top_kw.size] = np.arange(stand_in.top_kw.size)
-    draws = [c.run(Dynamic(stand_in.over(c.kw, c.timeline, s, apart=apart))) for s in seeds]
-    return c.usd(c.run(Dynamic())) - c.bound_usd, float(np.mean([c.usd(d) for d in draws])) - c.bound_usd
+    draws = [regret(c, stand_in.over(c.kw, c.timeline, s, apart=apart)) for s in range(seeds)]
+    return Emulation((regret(c, SimilarDay()),), tuple(draws))
 
 
-def emulated_table(data: Path) -> list[str]:
+def in_futures(c: Cell, stand_in: Emulated, futures: int) -> Emulation:
+    """In futures drawn as `valuestack simulate` draws them, each with one draw beside the real one."""
+    drawn = Scenarios(c.timeline, {"load_kw": c.kw})
+    years = [c.other(np.asarray(drawn.draw(i).series["load_kw"])) for i in range(futures)]
+    return Emulation(
+        tuple(regret(y, SimilarDay()) for y in years),
+        tuple(regret(y, stand_in.over(y.kw, y.timeline, i)) for i, y in enumerate(years)),
+    )
+
+
+def half_seen(c: Cell, seeds: int) -> Emulation:
+    """From July on, by an emulator that was trained on the months before."""
+    half = int(np.argmax(c.timeline.month == 7))
+    later = c.other(first=half)
+    stand_in = Emulated.trained(c.kw[:half], c.timeline, SimilarDay(), DAY)
+    draws = [regret(later, stand_in.over(c.kw, c.timeline, s)) for s in range(seeds)]
+    return Emulation((regret(later, SimilarDay()),), tuple(draws))
+
+
+def emulated(c: Cell, draws: int = 8) -> tuple[Emulation, Emulation]:
+    """Real and emulated in the year of history and in futures."""
+    stand_in = Emulated.trained(c.kw, c.timeline, SimilarDay(), DAY)
+    return replayed(c, stand_in, draws), in_futures(c, stand_in, draws)
+
+
+def emulated_table(data: Path, which: Any = CELLS, draws: int = 8) -> list[str]:
     """The page's part on the emulated forecaster."""
-    lines = [f"Measured {datetime.now(UTC):%Y-%m-%d}: regret of B in dollars, two draws.", ""]
-    lines += ["| site | rate | real | emulated | differs by |", "|---|---|---|---|---|"]
-    for site, rate, hours in CELLS:
-        real, theirs = emulated(cell(site, rate, hours, data))
-        lines.append(f"| {site} | {rate} | {real:,.0f} | {theirs:,.0f} | {theirs / real - 1:+.1%} |")
+    lines = [
+        f"Measured {datetime.now(UTC):%Y-%m-%d}: regret of B in dollars, {draws} draws over the year of history and "
+        f"{draws} futures with one draw each; after +/- is the standard error.",
+        "",
+        "| site | rate | real | emulated | differs by | in futures: real | emulated | differs by "
+        "| July on, trained before: differs by |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for site, rate, hours in which:
+        c = cell(site, rate, hours, data)
+        year, ahead = emulated(c, draws)
+        lines.append(
+            f"| {site} | {rate} | {np.mean(year.real_usd):,.0f} | {np.mean(year.emulated_usd):,.0f} | {year} "
+            f"| {np.mean(ahead.real_usd):,.0f} | {np.mean(ahead.emulated_usd):,.0f} | {ahead} "
+            f"| {half_seen(c, draws)} |"
+        )
         print(lines[-1], flush=True)
     return lines
 
