@@ -32,6 +32,7 @@ Flow = Literal[
     "import",
     "export",
     "net",
+    "setpoint",
     "kvar",
     "kva",
     "generation",
@@ -59,7 +60,8 @@ class OwnWeights:
 class Measure:
     """What is measured, per interval, in kW (kvar, kVA; `stored` kWh; `run` 0..1; `start` count).
 
-    flow: import and export are the two sides of the meter (>= 0), net = import - export, load sign.
+    flow: import and export are the two sides of the meter (>= 0), net = import - export, load sign. setpoint is what a
+    store is asked for beside what awards call of it; of other assets it is not measured.
     asset: name of one asset, or None for the meter. reference_kw: where given, the measure is
     reference_kw + own @ net - flow: a reduction below a baseline. average_h: length of the block that
     is averaged before a maximum is taken, None = one interval.

@@ -68,6 +68,7 @@ class Compiled:
         }
         for name, calls in self.held.called.items():  # what a record of the plan needs to count wear
             assets[name] |= {"called up": calls.up.value(x), "called down": calls.down.value(x)}
+            assets[name]["setpoint"] = self.parts[name].setpoint.value(x)
         return Flows(
             self.horizon,
             self.meter.net.value(x),

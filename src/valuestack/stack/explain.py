@@ -229,12 +229,12 @@ class Explainer:
     def _by_limit(self, k: int, asset: str, setpoint_kw: float) -> float:
         part = self._compiled.parts[asset]
         beside = (part.net - part.setpoint).merged()
-        if not beside.fixed:
-            raise InputError(f"{asset}: its calls move with the plan; no single setpoint can be asked for")
         window = np.full(self.horizon.n, -1, dtype=np.int64)
         window[k] = 0
-        to = setpoint_kw + float(beside.const[k])
-        limit = Limit("asked", f"{asset} at {k}", Measure("net", asset=asset), "each", to, to, window=window)
+        to, measure = setpoint_kw, Measure("setpoint", asset=asset)  # where calls move with the plan
+        if beside.fixed:
+            to, measure = setpoint_kw + float(beside.const[k]), Measure("net", asset=asset)
+        limit = Limit("asked", f"{asset} at {k}", measure, "each", to, to, window=window)
         try:
             found = self._afresh([*self.terms, limit]).objective_usd
         except InfeasibleError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -68,6 +69,29 @@ def test_an_asked_setpoint_costs_what_a_fresh_plan_says(market: bool) -> None:
         possible += 1
         assert action.cost_usd == pytest.approx(again - base, abs=0.01)
     assert possible > 40
+
+
+def test_a_setpoint_is_asked_by_a_fresh_plan_too_where_calls_move_with_it() -> None:
+    """Mean calls of an award that is a decision too: from the last basis and by a fresh plan, the same to the cent."""
+    horizon, load, store, terms = _case(1, market=True)
+    called = [
+        replace(t, throughput_up_frac=0.2, throughput_down_frac=0.1) if isinstance(t, Claim) else t
+        for t in terms
+    ]
+    explainer = Explainer(horizon, load, [store], called)
+    assert (
+        not (explainer._compiled.parts["battery"].net - explainer._compiled.parts["battery"].setpoint)
+        .merged()
+        .fixed
+    )
+    rng = np.random.default_rng(3)
+    seen = 0
+    for k in rng.choice(N, 12, replace=False).tolist():
+        kw = float(rng.uniform(-50, 50))
+        cost = explainer.asked(k, "battery", kw).cost_usd
+        assert explainer._by_limit(k, "battery", kw) == pytest.approx(cost, abs=0.01)
+        seen += 0.01 < cost < inf
+    assert seen > 5
 
 
 @pytest.mark.parametrize("case", ["tariff", "market", "engine"])
